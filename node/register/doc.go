@@ -1,0 +1,41 @@
+// Package register is the consensus behind each name: one CASPaxos register
+// whose voters move with the ring.
+//
+// The protocol is CASPaxos (Rystsov, "CASPaxos: Replicated State Machines
+// without logs", 2018): a change prepares a ballot at the voters, takes the
+// record of the greatest accepted ballot among a majority's promises, applies
+// a function to it and has the result accepted under the same ballot. A record
+// that a majority has accepted is chosen; every later change starts from it or
+// from a successor of it.
+//
+// Terms:
+//
+//   - View: the voter list a round goes to, and the accepted ballot of the
+//     record it was read from, its basis. The zero basis belongs to a name
+//     that nobody has stored yet; its voters are then the key's group.
+//   - Joint list: old and new voters together, while they move. Every Prepare,
+//     Accept and one-round read under a joint list needs a majority of each
+//     (Ongaro and Ousterhout, "In Search of an Understandable Consensus
+//     Algorithm", extended version, section 6).
+//   - Base: the change counter a client saw before its first attempt. With the
+//     last filestore.HistoryLen changes kept in the record it tells a retry from a new
+//     operation.
+//
+// Voters move in two steps. A move to a target list writes a joint record,
+// prepared and accepted by majorities of the old and of the new. Only a round
+// whose promises show that very joint ballot accepted by a majority of each
+// may drop the old list. A voter that has accepted a greater ballot under
+// another list than the round's refuses and hands over its own record, so that
+// a coordinator with an outdated view learns the current one.
+//
+// Everything here is pure: Voter rules are functions from a register and a
+// message to a register and an answer; Round and Reading are fed answers and
+// say what to do next. There is no clock, no goroutine and no I/O, so that all
+// of it runs under a simulator which reorders, loses and repeats messages. The
+// caller makes what a voter function returns durable before it sends the
+// answer.
+//
+// Limits: machines may crash and come back with their disks; they are assumed
+// not to lie. Creating one name through coordinators that disagree about the
+// key's group is not linearizable; everything after the creation is.
+package register

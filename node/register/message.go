@@ -1,0 +1,68 @@
+package register
+
+import "github.com/dhtfs/dhtfs/filestore"
+
+// View is where a round goes: a voter list and the accepted ballot of the
+// record that it was taken from.
+type View struct {
+	Voters filestore.Voters `cbor:"1,keyasint"`
+	Basis  filestore.Ballot `cbor:"2,keyasint"`
+}
+
+// Joins reports whether m is about to become a voter under the view: it may
+// then have no record and still be asked.
+func (v View) Joins(m filestore.MachineID) bool {
+	if !v.Voters.Joint() {
+		return false
+	}
+	return contains(v.Voters.New, m) && !contains(v.Voters.Old, m)
+}
+
+// Prepare asks a voter to promise that it accepts nothing below Ballot.
+type Prepare struct {
+	Name   string           `cbor:"1,keyasint"`
+	Ballot filestore.Ballot `cbor:"2,keyasint"`
+	View   View             `cbor:"3,keyasint"`
+	// Joining are machines that the round is about to make voters.
+	Joining []filestore.MachineID `cbor:"4,keyasint,omitempty"`
+}
+
+// Accept asks a voter to accept Record under Ballot.
+type Accept struct {
+	Ballot filestore.Ballot `cbor:"1,keyasint"`
+	View   View             `cbor:"2,keyasint"`
+	Record filestore.Record `cbor:"3,keyasint"`
+}
+
+// Status is how a voter answers.
+type Status uint8
+
+// The answers of a voter. The numbers are on the wire: append only.
+const (
+	OK        Status = iota // promised, accepted, or here is what I have
+	Outbid                  // a greater ballot was promised; see Promised
+	OtherList               // a greater ballot was accepted under another list; see Accepted and Record
+	DontKnow                // no record, and no authority to say that there is none
+	NoContent               // accepting needs the record's content, which is not durable here
+)
+
+// Answer is a voter's answer to Prepare, Accept or a read.
+type Answer struct {
+	Status   Status            `cbor:"1,keyasint"`
+	Promised filestore.Ballot  `cbor:"2,keyasint"`
+	Accepted filestore.Ballot  `cbor:"3,keyasint"`
+	Record   *filestore.Record `cbor:"4,keyasint,omitempty"`
+	Held     bool              `cbor:"5,keyasint,omitempty"` // the record's content is durable at the voter
+}
+
+// view is the view that the answering voter's own record stands for.
+func (a Answer) view() View { return View{Voters: a.Record.Voters, Basis: a.Accepted} }
+
+func contains(l []filestore.MachineID, m filestore.MachineID) bool {
+	for _, x := range l {
+		if x == m {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+package register
+
+import "github.com/dhtfs/dhtfs/filestore"
+
+// Reading is a read in one round: everybody under the view is asked for what
+// they have. It is not safe for concurrent use.
+type Reading struct {
+	view     View
+	answers  map[filestore.MachineID]Answer
+	lost     map[filestore.MachineID]bool
+	learned  View
+	newest   Answer
+	promised filestore.Ballot
+}
+
+// Verdict is what a read knows so far.
+type Verdict uint8
+
+// The verdicts of a read.
+const (
+	Open      Verdict = iota // ask on
+	Decided                  // Record is chosen; nil: a majority knows that there is none
+	Undecided                // one round cannot tell: finish with a Change that keeps the value
+	Stale                    // the view is outdated: read again under Learned
+	Silent                   // too few answered under this view
+)
+
+// NewReading begins a read under v.
+func NewReading(v View) *Reading {
+	return &Reading{view: v, learned: v, answers: map[filestore.MachineID]Answer{}, lost: map[filestore.MachineID]bool{}}
+}
+
+// To are the machines to be asked.
+func (r *Reading) To() []filestore.MachineID { return r.view.Voters.All() }
+
+// OnAnswer takes a voter's answer.
+func (r *Reading) OnAnswer(from filestore.MachineID, a Answer) Verdict {
+	r.answers[from] = a
+	if a.Record != nil {
+		if a.Accepted.Compare(r.newest.Accepted) > 0 {
+			r.newest = a
+		}
+		if a.Accepted.Compare(r.learned.Basis) > 0 && !a.Record.Voters.Equal(r.view.Voters) {
+			r.learned = a.view()
+		}
+	}
+	return r.verdict()
+}
+
+// OnSilence notes that no answer will come from a machine.
+func (r *Reading) OnSilence(from filestore.MachineID) Verdict {
+	r.lost[from] = true
+	return r.verdict()
+}
+
+func (r *Reading) verdict() Verdict {
+	if Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+		a, ok := r.answers[m]
+		return ok && a.Status == OK && a.Record == nil
+	}) {
+		r.newest = Answer{}
+		return Decided
+	}
+	if r.newest.Record != nil && Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+		a, ok := r.answers[m]
+		return ok && a.Record != nil && a.Accepted == r.newest.Accepted &&
+			a.Promised.Compare(a.Accepted) <= 0 && a.Record.Voters.Equal(r.view.Voters)
+	}) {
+		return Decided
+	}
+	if len(r.answers)+len(r.lost) < len(r.To()) {
+		return Open
+	}
+	switch {
+	case r.learned.Basis.Compare(r.view.Basis) > 0:
+		return Stale
+	case Quorum(r.view.Voters, func(m filestore.MachineID) bool { return !r.lost[m] && r.answers[m].Status == OK }):
+		return Undecided
+	}
+	return Silent
+}
+
+// Record is the newest record seen, and the ballot it was accepted under; after
+// Decided it is the chosen one.
+func (r *Reading) Record() (*filestore.Record, filestore.Ballot) {
+	return r.newest.Record, r.newest.Accepted
+}
+
+// Holders are the machines that answered with the newest record and hold its content.
+func (r *Reading) Holders() []filestore.MachineID {
+	var l []filestore.MachineID
+	for _, m := range r.To() {
+		if a := r.answers[m]; a.Held && a.Record != nil && r.newest.Record != nil &&
+			a.Record.SHA256 == r.newest.Record.SHA256 {
+			l = append(l, m)
+		}
+	}
+	return l
+}
+
+// Learned is the most recent view heard of.
+func (r *Reading) Learned() View { return r.learned }

@@ -1,0 +1,246 @@
+package register
+
+import (
+	"slices"
+
+	"github.com/dhtfs/dhtfs/filestore"
+)
+
+// Change is one client operation on a name.
+type Change struct {
+	Op   filestore.OpID
+	Base uint64 // the name's change counter before the operation's first attempt
+	// Apply computes the value that follows cur, which is nil for a name that
+	// was never stored. A failed precondition returns cur as it is, with the
+	// result that says so. Voters, counter and history are not its business.
+	Apply func(cur *filestore.Record) (filestore.Record, filestore.Result)
+}
+
+// Task is what a round is for. The zero Task proposes the present value again,
+// which finishes whatever was left half accepted.
+type Task struct {
+	Change *Change
+	Target []filestore.MachineID // move the voters there; nil: leave them
+}
+
+// Next says what the round's driver does next.
+type Next uint8
+
+// What follows an answer.
+const (
+	Wait    Next = iota // for more answers
+	Propose             // send Accept
+	Chosen              // the record is chosen; further acceptances may be fed to count copies
+	Again               // this ballot cannot win: begin a new round with a greater one
+	Unknown             // the operation is older than the history: nobody can tell whether it happened
+)
+
+// Round is one ballot of one coordinator: Prepare, then Accept. It is not safe
+// for concurrent use.
+type Round struct {
+	name   string
+	ballot filestore.Ballot
+	view   View
+	task   Task
+	quorum filestore.Voters // whose majorities the present phase needs
+
+	accepting bool
+	granted   map[filestore.MachineID]filestore.Ballot // promise or acceptance, with what was accepted before
+	lost      map[filestore.MachineID]bool             // refused, ignorant or silent
+	best      *filestore.Record
+	bestAt    filestore.Ballot
+	proposal  filestore.Record
+	result    filestore.Result
+	learned   View
+	outbid    filestore.Ballot
+}
+
+// NewRound begins a round under a ballot that its coordinator never used before.
+func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
+	r := &Round{name: name, ballot: b, view: v, task: t, learned: v}
+	r.quorum = v.Voters
+	if r.starts() {
+		r.quorum = filestore.Voters{Old: v.Voters.New, New: t.Target}
+	}
+	r.reset()
+	return r
+}
+
+// starts: this round writes the joint record of a move.
+func (r *Round) starts() bool { return r.task.Target != nil && !r.view.Voters.Joint() }
+
+func (r *Round) reset() {
+	r.granted = map[filestore.MachineID]filestore.Ballot{}
+	r.lost = map[filestore.MachineID]bool{}
+}
+
+// Prepare is the first message and the machines it goes to.
+func (r *Round) Prepare() (Prepare, []filestore.MachineID) {
+	m := Prepare{Name: r.name, Ballot: r.ballot, View: r.view}
+	if r.starts() {
+		m.Joining = r.task.Target
+	}
+	return m, r.quorum.All()
+}
+
+// OnPromise takes a voter's answer to Prepare: Wait, Propose, Again or Unknown.
+func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
+	if r.accepting {
+		return Wait
+	}
+	if a.Status != OK {
+		return r.refused(from, a)
+	}
+	r.granted[from] = a.Accepted
+	if a.Record != nil && a.Accepted.Compare(r.bestAt) > 0 {
+		r.best, r.bestAt = a.Record, a.Accepted
+	}
+	if !Quorum(r.quorum, r.has) {
+		return Wait
+	}
+	return r.propose()
+}
+
+// propose computes the record to be accepted from a majority's promises.
+func (r *Round) propose() Next {
+	if r.best == nil && !r.view.Basis.IsZero() {
+		return Again // the view stems from a record that none of these has seen
+	}
+	var p filestore.Record
+	if r.best != nil {
+		p = *r.best
+	}
+	p.Voters = r.view.Voters
+	switch {
+	case r.starts():
+		p.Voters = r.quorum
+	case r.view.Voters.Joint() && r.mayDropOld():
+		p.Voters = filestore.Voters{New: r.view.Voters.New}
+	}
+	if c := r.task.Change; c != nil {
+		if !r.apply(c, &p) {
+			return Unknown
+		}
+	} else if r.best == nil {
+		return Again // nothing to keep and nothing to move
+	}
+	r.proposal, r.accepting = p, true
+	r.quorum = p.Voters
+	r.reset()
+	return Propose
+}
+
+// mayDropOld: the very joint record that the view stands for is accepted by a
+// majority of each list.
+func (r *Round) mayDropOld() bool {
+	return r.best != nil && r.best.Voters.Equal(r.view.Voters) &&
+		Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+			at, ok := r.granted[m]
+			return ok && at == r.bestAt
+		})
+}
+
+// apply puts the change, or the remembered result of an earlier attempt, into
+// the proposal; false when the history no longer reaches back far enough.
+func (r *Round) apply(c *Change, p *filestore.Record) bool {
+	for _, h := range p.History {
+		if h.Op == c.Op {
+			r.result = h.Result
+			return true
+		}
+	}
+	if p.Changes > c.Base && p.Changes-c.Base > filestore.HistoryLen {
+		return false
+	}
+	next, result := c.Apply(r.best)
+	next.Name, next.Voters, next.Changes = r.name, p.Voters, p.Changes+1
+	next.History = append(slices.Clone(p.History), filestore.Change{Op: c.Op, Result: result})
+	if n := len(next.History); n > filestore.HistoryLen {
+		next.History = next.History[n-filestore.HistoryLen:]
+	}
+	*p, r.result = next, result
+	return true
+}
+
+// Accept is the second message and the machines it goes to: the voters, and
+// those who cease to be voters so that they learn of it.
+func (r *Round) Accept() (Accept, []filestore.MachineID) {
+	to := filestore.Voters{Old: r.view.Voters.All(), New: r.proposal.Voters.All()}
+	return Accept{Ballot: r.ballot, View: r.view, Record: r.proposal}, to.All()
+}
+
+// OnAccepted takes a voter's answer to Accept: Wait, Chosen or Again. Once
+// Chosen it stays so; later acceptances only add to Acceptors.
+func (r *Round) OnAccepted(from filestore.MachineID, a Answer) Next {
+	if !r.accepting {
+		return Wait
+	}
+	if a.Status != OK {
+		return r.refused(from, a)
+	}
+	r.granted[from] = a.Accepted
+	if Quorum(r.quorum, r.has) {
+		return Chosen
+	}
+	return Wait
+}
+
+// OnSilence notes that no answer will come from a machine.
+func (r *Round) OnSilence(from filestore.MachineID) Next {
+	return r.refused(from, Answer{Status: DontKnow})
+}
+
+// refused notes an answer that counts towards no quorum.
+func (r *Round) refused(from filestore.MachineID, a Answer) Next {
+	r.lost[from] = true
+	if a.Promised.Compare(r.outbid) > 0 {
+		r.outbid = a.Promised
+	}
+	if a.Status == OtherList && a.Record != nil && a.Accepted.Compare(r.learned.Basis) > 0 {
+		r.learned = a.view()
+	}
+	switch {
+	case r.accepting && Quorum(r.quorum, r.has):
+		return Chosen
+	case Quorum(r.quorum, func(m filestore.MachineID) bool { return !r.lost[m] }):
+		return Wait
+	}
+	return Again
+}
+
+func (r *Round) has(m filestore.MachineID) bool {
+	_, ok := r.granted[m]
+	return ok
+}
+
+// Acceptors are the machines that have promised or, after Propose, accepted.
+func (r *Round) Acceptors() []filestore.MachineID {
+	l := make([]filestore.MachineID, 0, len(r.granted))
+	for m := range r.granted {
+		l = append(l, m)
+	}
+	return l
+}
+
+// Proposal is the record that Accept carries, and its change's result.
+func (r *Round) Proposal() (filestore.Record, filestore.Result) { return r.proposal, r.result }
+
+// Moved reports whether the chosen record completes the move to the target.
+func (r *Round) Moved() bool {
+	v := r.proposal.Voters
+	return r.accepting && !v.Joint() && (r.task.Target == nil || sameSet(v.New, r.task.Target))
+}
+
+// ChosenView is the view that the chosen record stands for.
+func (r *Round) ChosenView() View { return View{Voters: r.proposal.Voters, Basis: r.ballot} }
+
+// Learned is the most recent view heard of: the round's own, or that of a
+// voter that refused because of its list.
+func (r *Round) Learned() View { return r.learned }
+
+// Outbid is the greatest ballot that a voter refused this one for.
+func (r *Round) Outbid() filestore.Ballot { return r.outbid }
+
+func sameSet(a, b []filestore.MachineID) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(m filestore.MachineID) bool { return !contains(b, m) })
+}

@@ -1,0 +1,71 @@
+package register
+
+import "github.com/dhtfs/dhtfs/filestore"
+
+// Knowledge is what a voter can say about a name that it has no record of.
+type Knowledge uint8
+
+const (
+	// Ignorant: the voter may have missed the name and must not say that
+	// there is none.
+	Ignorant Knowledge = iota
+	// Authoritative: the voter has all names of the key's range, so that
+	// having no record means that there is none.
+	Authoritative
+)
+
+// OnRead answers a read. It changes nothing.
+func OnRead(r filestore.Register, k Knowledge) Answer {
+	a := answer(OK, r)
+	if r.Record == nil && k == Ignorant {
+		a.Status = DontKnow
+	}
+	return a
+}
+
+// OnPrepare is a voter's answer to Prepare and its register afterwards, which
+// must be durable before the answer leaves. A repeated Prepare gets the same
+// promise again unless its ballot was accepted meanwhile.
+func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Knowledge) (filestore.Register, Answer) {
+	switch {
+	case otherList(r, m.View):
+		return r, answer(OtherList, r)
+	case r.Record == nil && k == Ignorant && !m.View.Joins(self) && !contains(m.Joining, self):
+		return r, answer(DontKnow, r)
+	case m.Ballot.Compare(r.Promised) < 0,
+		m.Ballot.Compare(r.Promised) == 0 && r.Accepted.Compare(m.Ballot) >= 0:
+		return r, answer(Outbid, r)
+	}
+	r.Promised = m.Ballot
+	return r, answer(OK, r)
+}
+
+// OnAccept is a voter's answer to Accept and its register afterwards, which
+// must be durable before the answer leaves. holds says whether the record's
+// content is durable at the voter; a tombstone needs none. A voter accepts
+// only what it promised: exactly that ballot, no greater one and no smaller.
+func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, Answer) {
+	switch {
+	case r.Record != nil && r.Accepted == m.Ballot:
+		return r, answer(OK, r) // a repeated message
+	case otherList(r, m.View):
+		return r, answer(OtherList, r)
+	case r.Promised != m.Ballot:
+		return r, answer(Outbid, r)
+	case !holds && !m.Record.Deleted:
+		return r, answer(NoContent, r)
+	}
+	rec := m.Record
+	r.Accepted, r.Record, r.Held = m.Ballot, &rec, !rec.Deleted
+	return r, Answer{Status: OK, Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
+}
+
+// otherList: the voter has accepted a greater ballot than the view knows of,
+// under another list.
+func otherList(r filestore.Register, v View) bool {
+	return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && !r.Record.Voters.Equal(v.Voters)
+}
+
+func answer(s Status, r filestore.Register) Answer {
+	return Answer{Status: s, Promised: r.Promised, Accepted: r.Accepted, Record: r.Record, Held: r.Held}
+}
