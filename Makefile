@@ -1,0 +1,81 @@
+# `make` alone lists the targets. Only Go, git and make are needed, except for
+# `make race`, which on Linux wants a C compiler.
+
+export CGO_ENABLED ?= 0
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PKG      ?= ./...
+FUZZTIME ?= 10s
+SEEDS    ?= 5000
+COUNT    ?= 6
+BIN      := bin/dhtfs
+TOOL     := go tool -modfile=.ci/tools/go.mod
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/dhtfs, one static binary
+	go build -trimpath -o $(BIN) ./cmd/dhtfs
+
+.PHONY: demo
+demo: build ## a ring of five daemons on this machine: store, kill one, fetch and compare
+	$(BIN) demo $(ARGS)
+
+.PHONY: test
+test: ## run the tests (PKG=./chord for one package)
+	go test $(PKG)
+
+.PHONY: race
+race: ## run the tests under the race detector
+	CGO_ENABLED=1 go test -race $(PKG)
+
+.PHONY: lint
+lint: ## check style and import directions with the pinned golangci-lint
+	$(TOOL) golangci-lint run $(PKG)
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w .
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	.ci/fuzz $(FUZZTIME) $(PKG)
+
+.PHONY: sim
+sim: ## run the simulations with SEEDS seeds (5000)
+	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=60m -run=Sim $(PKG)
+
+.PHONY: bench
+bench: ## run the benchmarks COUNT times (6) into bin/bench.txt; OLD=file compares
+	@mkdir -p bin
+	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PKG) | tee bin/bench.txt
+	@$(if $(OLD),$(TOOL) benchstat $(OLD) bin/bench.txt)
+
+.PHONY: cover
+cover: ## measure the statements that the tests reach
+	@mkdir -p bin
+	go test -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
+	go tool cover -func=bin/cover.out | tail -1
+
+.PHONY: cross
+cross: ## compile code and tests for the other operating systems
+	GOOS=darwin GOARCH=arm64 go vet $(PKG)
+	GOOS=windows GOARCH=amd64 go vet $(PKG)
+
+.PHONY: tidy
+tidy: ## tidy the product's go.mod and the tools' one
+	go mod tidy
+	cd .ci/tools && go mod tidy
+
+.PHONY: ci
+ci: ## everything that a change must pass
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
