@@ -1,3 +1,65 @@
 // Package filestore keeps one node's files and registers on its disk. It knows
-// no ring and no network.
+// no ring and no network; what it decides is only what is durable here.
+//
+// # Terms
+//
+//   - A name is what a file is stored under, see [ValidateName]; its key, the
+//     SHA-1 of the name, places it on the ring and picks its directory.
+//   - A register is what this node holds for one name: the ballot it promised,
+//     the ballot it accepted, and the [Record] accepted at that. A tombstone is
+//     the record of a deleted name.
+//   - Content is the bytes a live record names by SHA-256, in chunks of 1 MiB.
+//     It is sealed when it is complete, checked and durable under a temporary
+//     name, and visible when the register has accepted it and it has its own.
+//     Either way it is held.
+//
+// # On the disk
+//
+//	lock                        an empty file, locked while a Store is open
+//	registers.db                a bbolt database: the table of registers
+//	files/<position>/<name>     visible content; <position> in hex, <name> by Escape
+//	files/<position>/.dhtfs-*   content not yet visible
+//	files/.chunks/<root>        the SHA-256 of each chunk, 32 bytes each, of a
+//	                            content of more than one chunk; <root> by RootOf
+//	quarantine/*/<name>         files that were damaged or that no register names
+//
+// The table's keys and values:
+//
+//	'r' SHA-1(name) name    CBOR map of the register (1 promised, 2 accepted, 3 record,
+//	                        4 held, 5 temporary path, 6 file to be swept), CRC-32C
+//	'm' key                 a value of SetMeta, CRC-32C
+//	's' 'c'                 the ballot counter reserved, 8 bytes, big endian
+//
+// A CRC-32C is 4 bytes, big endian, over the table key and the value before
+// it. The extended attribute user.dhtfs of a file is what the table held for
+// its register when it was accepted, with the CRC over the value alone.
+//
+// # Promises
+//
+// Content is written to a temporary file, checked, and synced, and so is its
+// directory; only then can a register accept it; the register is synced before
+// the file is renamed to its visible name, and that directory is synced again.
+// So after a kill or a power loss at any instant:
+//
+//   - every register that Update returned is there, and so is the content of
+//     each that is held;
+//   - a visible file is one whole content, never a mix;
+//   - nothing temporary is left once Open has returned.
+//
+// Bytes are checked against their hashes each time they are read. What does
+// not match is never given out, and never again looked at: the file goes into
+// quarantine and its register is no longer held.
+//
+// A sync that fails is not tried again, as the system may have dropped what it
+// could not write and report success the next time. The Store then refuses
+// everything that writes, with ErrDegraded, and goes on reading.
+//
+// # Limits
+//
+// A write or rename by another program under files/ is noticed only when the
+// file is read or at the next Open. Nothing limits the size of quarantine/. On
+// a file system that ignores case or normalisation, names that differ only in
+// that exclude each other (ErrCollision), and all changes wait for each other;
+// one that rewrites names (HFS+) is not supported. On Windows a file that is
+// open for reading cannot be replaced.
 package filestore

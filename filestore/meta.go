@@ -1,0 +1,114 @@
+package filestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Meta returns the value that SetMeta gave key, or nil.
+func (s *Store) Meta(key string) ([]byte, error) {
+	if err := s.begin(); err != nil {
+		return nil, fmt.Errorf("meta: %w", err)
+	}
+	defer s.end()
+	k := metaKey(key)
+	s.mu.Lock()
+	doubt := s.doubt[string(k)]
+	s.mu.Unlock()
+	if doubt {
+		return nil, fmt.Errorf("meta: %w", s.Degraded())
+	}
+	value, err := s.tab.get(k)
+	if err != nil || value == nil {
+		return nil, err
+	}
+	body, ok := checkedBody(k, value)
+	if !ok {
+		return nil, fmt.Errorf("meta: %w: %s", errDamagedTable, key)
+	}
+	return body, nil
+}
+
+// SetMeta makes value durable under key, which is not empty; nil removes it.
+// It is meant for a few small values.
+func (s *Store) SetMeta(key string, value []byte) error {
+	if err := s.beginWrite(); err != nil {
+		return fmt.Errorf("set meta: %w", err)
+	}
+	defer s.end()
+	k := metaKey(key)
+	if value != nil {
+		value = binary.BigEndian.AppendUint32(append([]byte{}, value...), checksum(k, value))
+	}
+	if err := s.commit(write{k, value}); err != nil {
+		return fmt.Errorf("set meta: %w", err)
+	}
+	return nil
+}
+
+func metaKey(key string) []byte { return append([]byte{prefixMeta}, key...) }
+
+// counter hands out ballot counters. Only whoever has taken turn may touch it.
+type counter struct {
+	turn  chan struct{}
+	last  uint64 // handed out
+	limit uint64 // durable: a restart begins above it
+}
+
+func newCounter() counter { return counter{turn: make(chan struct{}, 1)} }
+
+// counterBlock is how many counters one commit reserves.
+const counterBlock = 1000
+
+var keyCounter = []byte{prefixStore, 'c'}
+
+// NextCounter returns a ballot counter that is at least atLeast and greater
+// than any it returned before, in the life of this directory. A new directory,
+// or a rebuilt table, begins at the microseconds since 1970, so that a machine
+// that lost its disk does not use a ballot again.
+func (s *Store) NextCounter(atLeast uint64) (uint64, error) {
+	if err := s.beginWrite(); err != nil {
+		return 0, fmt.Errorf("ballot counter: %w", err)
+	}
+	defer s.end()
+	c := &s.counter
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
+	if max(c.last, atLeast) > math.MaxUint64-2*counterBlock {
+		return 0, errors.New("ballot counter: used up")
+	}
+	next := max(c.last+1, atLeast)
+	if next > c.limit {
+		limit := next + counterBlock
+		if err := s.commit(write{keyCounter, binary.BigEndian.AppendUint64(nil, limit)}); err != nil {
+			return 0, fmt.Errorf("ballot counter: %w", err)
+		}
+		c.limit = limit
+	}
+	c.last = next
+	return next, nil
+}
+
+// loadCounter begins above all that was reserved before.
+func (s *Store) loadCounter() error {
+	value, err := s.tab.get(keyCounter)
+	if err != nil {
+		return err
+	}
+	if len(value) != 8 {
+		return fmt.Errorf("%w: ballot counter", errDamagedTable)
+	}
+	s.counter.last = binary.BigEndian.Uint64(value)
+	s.counter.limit = s.counter.last
+	return nil
+}
+
+// readyTable writes what makes a new table complete: a table without it is
+// taken for one whose making was interrupted.
+func (s *Store) readyTable() error {
+	start := uint64(time.Now().UnixMicro())
+	return s.tab.apply([]write{{keyCounter, binary.BigEndian.AppendUint64(nil, start)}})
+}

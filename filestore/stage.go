@@ -1,0 +1,288 @@
+package filestore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tempPrefix begins the names of temporary files. A name never escapes to
+// one, since a leading dot is escaped.
+const tempPrefix = ".dhtfs-"
+
+// tempPath returns a new path in dir that was never used before.
+func tempPath(dir string) string { return path.Join(dir, tempPrefix+rand.Text()) }
+
+func isTemp(base string) bool { return strings.HasPrefix(base, tempPrefix) }
+
+// Stage is content on its way into the store. Write it, Seal it, have a
+// register accept it with Update, and Discard it in any case. Not safe for
+// concurrent use.
+type Stage struct {
+	store  *Store
+	name   string
+	path   string
+	f      file
+	digest *Digest
+	err    error // of a Write or Seal: the stage is of no more use
+
+	record   *Record // once sealed
+	accepted bool    // a register names it; guarded by the name's gate
+
+	reserved, written int64 // guarded by Store.mu
+}
+
+// Stage begins to store content for name: size bytes, or -1 when that is not
+// known yet. It returns ErrBadName, ErrCollision, a *SpaceError, ErrDegraded
+// or ErrClosed.
+func (s *Store) Stage(name string, size int64) (*Stage, error) {
+	if err := s.beginWrite(); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	defer s.end()
+	visible, err := s.visible(name)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	old, err := s.load(name)
+	if err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	if err := s.inTheWay(visible, old); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	st := &Stage{store: s, name: name, path: tempPath(path.Dir(visible)), digest: NewDigest()}
+	if err := s.reserve(st, max(0, size)); err != nil {
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	if st.f, err = s.disk.create(st.path); err != nil {
+		s.release(st)
+		return nil, fmt.Errorf("stage: %w", err)
+	}
+	return st, nil
+}
+
+// inTheWay returns ErrCollision if a file that is not old's is at the visible
+// path, though it may only look the same to the file system.
+func (s *Store) inTheWay(visible string, old *entry) error {
+	if old.Held {
+		return nil
+	}
+	_, err := s.disk.stat(visible)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: %s", ErrCollision, s.disk.path(visible))
+	}
+	return err
+}
+
+// Write adds p to the content. After an error the stage can only be discarded.
+func (st *Stage) Write(p []byte) (int, error) {
+	if err := st.put(p); err != nil {
+		return 0, err
+	}
+	return st.digest.Write(p)
+}
+
+// WriteChunk adds p, a whole chunk or the last one, of which the caller has
+// checked that its SHA-256 is sum. After an error the stage can only be
+// discarded.
+func (st *Stage) WriteChunk(p []byte, sum Hash) error {
+	if err := st.put(p); err != nil {
+		return err
+	}
+	if err := st.digest.WriteChunk(p, sum); err != nil {
+		st.err = fmt.Errorf("stage: %w", err)
+	}
+	return st.err
+}
+
+var errSealed = errors.New("stage is sealed or discarded")
+
+// put writes p to the file.
+func (st *Stage) put(p []byte) error {
+	if st.err != nil {
+		return st.err
+	}
+	if st.f == nil {
+		return errSealed
+	}
+	s := st.store
+	if st.written+int64(len(p)) > st.reserved {
+		if err := s.reserve(st, max(reserveStep, int64(len(p)))); err != nil {
+			// The last bytes of a disk are given in small steps too.
+			if err = s.reserve(st, st.written+int64(len(p))-st.reserved); err != nil {
+				st.err = fmt.Errorf("stage: %w", err)
+				return st.err
+			}
+		}
+	}
+	n, err := st.f.Write(p)
+	s.wrote(st, int64(n))
+	if err != nil {
+		st.err = fmt.Errorf("stage: %w", err)
+	}
+	return st.err
+}
+
+// Seal checks the content against rec, a live record of the stage's name, and
+// makes it durable. When it returns nil Holds is true and Update may accept a
+// record that names this content. ErrCorrupt says that size, SHA-256 or root
+// do not match. After an error the stage can only be discarded.
+func (st *Stage) Seal(rec Record) error {
+	if st.err == nil && st.f == nil {
+		return errSealed
+	}
+	s := st.store
+	if err := s.beginWrite(); err != nil {
+		return fmt.Errorf("seal: %w", err)
+	}
+	defer s.end()
+	if st.err == nil {
+		if err := st.seal(rec.Clone()); err != nil {
+			st.err = fmt.Errorf("seal: %w", err)
+		}
+	}
+	if st.err != nil {
+		st.drop()
+	}
+	return st.err
+}
+
+func (st *Stage) seal(rec *Record) error {
+	s, d := st.store, st.digest
+	if rec.Name != st.name || rec.Deleted {
+		return fmt.Errorf("%w: not a live record of %q", ErrBadName, st.name)
+	}
+	if rec.Size != d.Size() || rec.SHA256 != d.SHA256() || rec.Root != d.Root() {
+		return fmt.Errorf("%w: have %d bytes, SHA-256 %s, want %d bytes, %s",
+			ErrCorrupt, d.Size(), d.SHA256(), rec.Size, rec.SHA256)
+	}
+	s.dress(st.f, st.path, &entry{Accepted: Ballot{}, Record: rec, Held: true, File: st.path})
+	if err := st.f.sync(); err != nil {
+		return s.fail(err)
+	}
+	err := st.f.Close()
+	st.f = nil
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.useList(rec, 1)
+	s.mu.Unlock()
+	st.record = rec
+	if err := s.saveList(rec.Root, d.Hashes()); err != nil {
+		return err
+	}
+	if err := s.syncDir(path.Dir(st.path)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.sealed[st.name] = append(s.sealed[st.name], st)
+	s.mu.Unlock()
+	return nil
+}
+
+// dress gives a file the mode, time and attribute of its record. They are a
+// convenience: where the file system refuses one, the content still counts.
+func (s *Store) dress(f file, at string, e *entry) {
+	if s.hasAttrs {
+		value, err := e.encode(nil)
+		if err == nil {
+			err = f.setAttr(value)
+		}
+		if err != nil {
+			s.log.Warn("cannot set the extended attribute", "name", e.Record.Name, "err", err)
+		}
+	}
+	mode := fs.FileMode(e.Record.Mode) & fs.ModePerm
+	if mode == 0 {
+		mode = 0o644
+	}
+	var modified time.Time
+	if e.Record.Modified != 0 {
+		modified = time.Unix(0, e.Record.Modified)
+	}
+	if err := s.disk.touch(at, mode|0o600, modified); err != nil {
+		s.log.Warn("cannot set mode and time", "name", e.Record.Name, "err", err)
+	}
+}
+
+// Discard removes the content unless a register has accepted it. It may be
+// called at any time, and again.
+func (st *Stage) Discard() {
+	s := st.store
+	if s.begin() != nil {
+		if st.f != nil {
+			_ = st.f.Close() // the next Open sweeps it
+			st.f = nil
+		}
+		return
+	}
+	defer s.end()
+	visible, err := s.visible(st.name)
+	if err != nil {
+		return
+	}
+	leave := s.enter(visible)
+	defer leave()
+	if st.err == nil {
+		st.err = errSealed
+	}
+	if !st.accepted {
+		st.drop()
+	}
+}
+
+// drop removes the file and gives back its room. Nothing is synced: what a
+// crash brings back, the next Open sweeps.
+func (st *Stage) drop() {
+	s := st.store
+	if st.path == "" {
+		return
+	}
+	if st.f != nil {
+		_ = st.f.Close()
+		st.f = nil
+	}
+	s.unseal(st) // first: from then on nobody else looks at st
+	if err := s.disk.remove(st.path); err != nil {
+		s.log.Warn("cannot remove a temporary file", "path", s.disk.path(st.path), "err", err)
+	}
+	st.path = ""
+	if st.record != nil {
+		s.mu.Lock()
+		left := s.useList(st.record, -1)
+		s.mu.Unlock()
+		s.dropList(st.record.Root, left)
+	}
+	s.release(st)
+}
+
+// sealedFor returns a stage that holds r's content durably, or nil.
+func (s *Store) sealedFor(r *Record) *Stage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.sealed[r.Name], func(st *Stage) bool { return st.record.SameContent(r) })
+	if i < 0 {
+		return nil
+	}
+	return s.sealed[r.Name][i]
+}
+
+// unseal forgets a sealed stage.
+func (s *Store) unseal(st *Stage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rest := slices.DeleteFunc(s.sealed[st.name], func(o *Stage) bool { return o == st })
+	if s.sealed[st.name] = rest; len(rest) == 0 {
+		delete(s.sealed, st.name)
+	}
+}

@@ -1,0 +1,228 @@
+package filestore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+)
+
+// Register returns what this node holds for name: a zero Register when
+// nothing. ErrBadName, or ErrDegraded when a failed commit leaves it unknown.
+func (s *Store) Register(name string) (Register, error) {
+	if err := s.begin(); err != nil {
+		return Register{}, fmt.Errorf("register: %w", err)
+	}
+	defer s.end()
+	if err := ValidateName(name); err != nil {
+		return Register{}, fmt.Errorf("register: %w", err)
+	}
+	e, err := s.load(name)
+	if err != nil {
+		return Register{}, fmt.Errorf("register: %w", err)
+	}
+	return e.register(), nil
+}
+
+// Update replaces name's register by what f makes of it, and returns the new
+// one when it is durable. f is called once, while other Updates of the name
+// wait; it may change what it is given and must not use the Store. An error of
+// f is returned as it is with the unchanged register. f's Held is ignored.
+//
+// If f changes Accepted or Record and the new record is live, its content has
+// to be held, sealed or visible, else nothing changes and the error is
+// ErrNoContent. Content that was sealed for the record the register has then,
+// newly accepted or not, gets its visible name, in place of what was there;
+// under a tombstone the visible file is removed. Contents open for reading are
+// not disturbed.
+//
+// After any error but f's own, ErrNoContent, ErrBadName, ErrCollision and
+// ErrNoSpace, the change may or may not have been made.
+func (s *Store) Update(name string, f func(Register) (Register, error)) (Register, error) {
+	if err := s.beginWrite(); err != nil {
+		return Register{}, fmt.Errorf("update: %w", err)
+	}
+	defer s.end()
+	visible, err := s.visible(name)
+	if err != nil {
+		return Register{}, fmt.Errorf("update: %w", err)
+	}
+	leave := s.enter(visible)
+	defer leave()
+	old, err := s.load(name)
+	if err != nil {
+		return Register{}, fmt.Errorf("update: %w", err)
+	}
+	seen := old.register()
+	seen.Record = old.Record.Clone()
+	next, err := f(seen)
+	if err != nil {
+		return old.register(), err
+	}
+	e, st, err := s.admit(name, visible, old, next)
+	if err != nil {
+		return old.register(), fmt.Errorf("update: %w", err)
+	}
+	if err := s.replace(name, visible, old, e, st); err != nil {
+		return e.register(), fmt.Errorf("update: %w", err)
+	}
+	return e.register(), nil
+}
+
+// admit makes the entry for next, and finds the stage that its content comes
+// from; nil when it is visible already, or not held.
+func (s *Store) admit(name, visible string, old *entry, next Register) (*entry, *Stage, error) {
+	e := &entry{Promised: next.Promised, Accepted: next.Accepted, Record: next.Record.Clone()}
+	r := e.Record
+	if r != nil && r.Name != name {
+		return nil, nil, fmt.Errorf("%w: a record of %q in the register of %q", ErrBadName, r.Name, name)
+	}
+	if r == nil || r.Deleted {
+		e.Sweep = old.Held
+		return e, nil, nil
+	}
+	if old.Held && r.SameContent(old.Record) {
+		e.Held, e.File = true, old.File
+		return e, nil, nil
+	}
+	if st := s.sealedFor(r); st != nil {
+		if err := s.inTheWay(visible, old); err != nil {
+			return nil, nil, err
+		}
+		e.Held, e.File = true, st.path
+		return e, st, nil
+	}
+	if e.Accepted == old.Accepted && r.SameContent(old.Record) {
+		return e, nil, nil // dropped or damaged before, and only promised or the like now
+	}
+	return nil, nil, fmt.Errorf("%w: %q", ErrNoContent, name)
+}
+
+// replace commits e and makes the files agree with it. The name's gate is held.
+func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
+	key := registerKey(name)
+	value, err := e.encode(key)
+	if err != nil {
+		return err
+	}
+	err = s.commit(write{key, value})
+	if st != nil && !errors.Is(err, ErrNoSpace) {
+		st.accepted = true // or in doubt: then the next Open finds out
+	}
+	if err != nil {
+		return err
+	}
+	kept := st == nil && e.Held
+	if st != nil {
+		s.count(e.Record, 1)
+		s.unseal(st)
+		s.release(st)
+		s.mu.Lock()
+		s.useList(st.record, -1)
+		s.mu.Unlock()
+	}
+	if old.Held && !kept {
+		s.dropList(old.Record.Root, s.count(old.Record, -1))
+	}
+	if kept && e.Accepted == old.Accepted {
+		return nil // a promise: the files do not change
+	}
+	return s.settle(visible, e)
+}
+
+// settle gives accepted content its visible name, or removes content that was
+// given up. It does what is still to be done: Open runs it again.
+func (s *Store) settle(visible string, e *entry) error {
+	switch {
+	case e.Held:
+		at := e.File
+		f, err := s.disk.open(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			at = visible
+			f, err = s.disk.open(at)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			s.giveUp(e)
+			return fmt.Errorf("%w: %s is gone", ErrNoContent, s.disk.path(visible))
+		}
+		if err != nil {
+			return err
+		}
+		s.dress(f, at, e)
+		if err := f.Close(); err != nil {
+			return err
+		}
+		if at == visible {
+			return nil
+		}
+		if err := s.disk.rename(at, visible); err != nil {
+			return err
+		}
+	case e.Sweep:
+		err := s.disk.remove(visible)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	return s.syncDir(path.Dir(visible))
+}
+
+// Drop gives the content of name up if it is sum, and keeps the register.
+// ErrNotFound if it is not held.
+func (s *Store) Drop(name string, sum Hash) error {
+	if err := s.beginWrite(); err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	defer s.end()
+	visible, err := s.visible(name)
+	if err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	leave := s.enter(visible)
+	defer leave()
+	old, err := s.load(name)
+	if err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	if !old.Held || old.Record.SHA256 != sum {
+		return fmt.Errorf("drop: %w: %q", ErrNotFound, name)
+	}
+	e := *old
+	e.Held, e.File, e.Sweep = false, "", true
+	if err := s.replace(name, visible, old, &e, nil); err != nil {
+		return fmt.Errorf("drop: %w", err)
+	}
+	return nil
+}
+
+// Forget removes name's register, a tombstone, as if it had never been. It
+// does so only if that was accepted at ballot and nothing is promised beyond,
+// and reports whether it did.
+func (s *Store) Forget(name string, ballot Ballot) (bool, error) {
+	if err := s.beginWrite(); err != nil {
+		return false, fmt.Errorf("forget: %w", err)
+	}
+	defer s.end()
+	visible, err := s.visible(name)
+	if err != nil {
+		return false, fmt.Errorf("forget: %w", err)
+	}
+	leave := s.enter(visible)
+	defer leave()
+	e, err := s.load(name)
+	if err != nil {
+		return false, fmt.Errorf("forget: %w", err)
+	}
+	if e.Record == nil || !e.Record.Deleted || e.Accepted != ballot || e.Promised.Compare(ballot) > 0 {
+		return false, nil
+	}
+	if err := s.commit(write{key: registerKey(name)}); err != nil {
+		return false, fmt.Errorf("forget: %w", err)
+	}
+	return true, nil
+}

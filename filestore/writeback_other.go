@@ -1,0 +1,8 @@
+//go:build !linux
+
+package filestore
+
+import "os"
+
+// beginWriteback does nothing: there is no such hint here.
+func beginWriteback(*os.File, int64, int64) {}
