@@ -88,10 +88,10 @@ func (id ID) Distance(other ID) ID {
 // Between reports whether x is met on the way clockwise from a to b, both
 // excluded. From a point to itself the way is the whole ring: every x but a.
 func Between(x, a, b ID) bool {
-	if a == b {
-		return x != a
+	if a.Compare(b) < 0 {
+		return a.Compare(x) < 0 && x.Compare(b) < 0
 	}
-	return x != a && a.Distance(x).Compare(a.Distance(b)) < 0
+	return x != a && (a.Compare(x) < 0 || x.Compare(b) < 0)
 }
 
 // BetweenIncl is Between with b included; for a == b it is always true.

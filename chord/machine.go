@@ -45,7 +45,6 @@ type breaks struct {
 	hearsay    bool // adopt a successor's predecessor without asking it
 	shortJoin  bool // on joining copy one successor, not the list
 	noReunion  bool
-	noRectify  bool // take any notifier for predecessor
 	noWalkBack bool // one step back in a round, none repeated
 }
 

@@ -8,7 +8,7 @@ func (m *machine) notified(n Peer) {
 		if m.predDead {
 			m.predDead, m.changed = false, true
 		}
-	case m.pred == nil, m.predDead, Between(n.ID, m.pred.ID, m.self.ID), m.breaks.noRectify:
+	case m.pred == nil, m.predDead, Between(n.ID, m.pred.ID, m.self.ID):
 		m.setPredecessor(n)
 	default:
 		if m.challenger == nil || Between(n.ID, m.challenger.ID, m.self.ID) {

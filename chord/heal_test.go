@@ -1,0 +1,297 @@
+package chord
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// settled returns a world with an ideal ring of so many machines.
+func settled(t testing.TB, seed uint64, want, hosts, positions int) *world {
+	w := newWorld(t, seed, want)
+	all := make([]*host, hosts)
+	for i := range all {
+		all[i] = w.newHost(positions)
+	}
+	w.ideal(all...)
+	w.run(5 * time.Second)
+	return w
+}
+
+func (w *world) mustHeal(limit time.Duration, what string) time.Duration {
+	w.t.Helper()
+	took, ok := w.until(limit, w.perfect)
+	if !ok {
+		w.failf("%s: not ideal after %v: %v", what, limit, w.imperfection())
+	}
+	return took
+}
+
+func TestManyJoinsAtOnce(t *testing.T) {
+	for _, seed := range simSeeds(t, 1) {
+		w := newWorld(t, seed, 8)
+		first := w.newHost(1)
+		w.start(first)
+		for range 499 {
+			h := w.newHost(1)
+			via := w.hosts[w.rng.IntN(len(w.hosts)-1)].nodes[0].m.self
+			w.after(time.Duration(w.rng.Int64N(int64(30*time.Second))), func() { w.start(h, via, first.nodes[0].m.self) })
+		}
+		w.run(30 * time.Second)
+		took := w.mustHeal(60*time.Second, "500 joins within 30 s")
+		t.Logf("ideal %v after the last of 500 joins", took)
+	}
+}
+
+func TestConsecutiveDeaths(t *testing.T) {
+	var worst time.Duration
+	for _, seed := range simSeeds(t, 10) {
+		w := settled(t, seed, 8, 40, 1)
+		members := w.members()
+		at := w.rng.IntN(len(members))
+		for i := range w.want - 1 {
+			w.crash(members[(at+i)%len(members)].host)
+		}
+		worst = max(worst, w.mustHeal(15*time.Second, "r-1 neighbours died"))
+	}
+	t.Logf("healed within %v", worst)
+}
+
+// A machine that falls silent, or is stopped, is no longer anybody's first
+// successor, and its range is claimed by the one after it, within 3 s.
+func TestSilenceIsNoticed(t *testing.T) {
+	var worst time.Duration
+	for _, seed := range simSeeds(t, 40) {
+		w := settled(t, seed, 8, 20, 1)
+		members := w.members()
+		i := w.rng.IntN(len(members))
+		dead, heir := members[i], members[(i+1)%len(members)]
+		dead.host.frozen = w.now + time.Minute
+		took, ok := w.until(3*time.Second, func() bool {
+			for _, n := range members {
+				if n != dead && n.m.head() == dead.m.self.ID {
+					return false
+				}
+			}
+			return heir.m.owns(dead.m.self.ID)
+		})
+		if !ok {
+			w.failf("a silent machine is still in place")
+		}
+		worst = max(worst, took)
+		w.run(time.Minute)
+		w.mustHeal(10*time.Second, "the machine woke up")
+	}
+	t.Logf("routed around within %v", worst)
+}
+
+// Rings parted by a split become one again, whatever the split looked like.
+func TestPartitionsHeal(t *testing.T) {
+	var worst time.Duration
+	for _, seed := range simSeeds(t, 40) {
+		w := settled(t, seed, 4, 24, 1)
+		sides := 2 + w.rng.IntN(2)
+		for _, h := range w.hosts {
+			h.side = w.rng.IntN(sides)
+		}
+		w.run(time.Minute)
+		for _, h := range w.hosts {
+			h.side = 0
+		}
+		worst = max(worst, w.mustHeal(30*time.Second, "split"))
+	}
+	t.Logf("healed within %v", worst)
+}
+
+// Without reunion none of them heals.
+func TestPartitionsStayWithoutReunion(t *testing.T) {
+	healed := 0
+	for seed := uint64(1); seed <= 10; seed++ {
+		w := newWorld(t, seed, 4)
+		w.breaks.noReunion = true
+		for range 24 {
+			w.newHost(1)
+		}
+		w.ideal(w.hosts...)
+		for i, h := range w.hosts {
+			h.side = i % 2
+		}
+		w.run(time.Minute)
+		for _, h := range w.hosts {
+			h.side = 0
+		}
+		if _, ok := w.until(30*time.Second, w.perfect); ok {
+			healed++
+		}
+	}
+	assert.Zero(t, healed, "the simulation does not show what reunion is for")
+}
+
+// All machines start at once, as after a power cut, knowing all the others.
+func TestColdStart(t *testing.T) {
+	var worst time.Duration
+	for _, seed := range simSeeds(t, 3) {
+		w := newWorld(t, seed, 8)
+		var all []Peer
+		for range 60 {
+			all = append(all, w.newHost(1).nodes[0].m.self)
+		}
+		for _, h := range w.hosts {
+			w.start(h, all...)
+		}
+		worst = max(worst, w.mustHeal(time.Minute, "cold start"))
+	}
+	t.Logf("ideal within %v", worst)
+}
+
+// Machines with several positions die and come back whole; lists name so many
+// machines, not positions.
+func TestVirtualPositions(t *testing.T) {
+	for _, seed := range simSeeds(t, 5) {
+		w := settled(t, seed, 4, 12, 4)
+		for _, n := range w.members() {
+			assert.GreaterOrEqual(t, machinesIn(n.m.self, n.m.list), 4)
+		}
+		var down []*host
+		for _, i := range w.rng.Perm(len(w.hosts))[:3] {
+			down = append(down, w.hosts[i])
+			w.crash(w.hosts[i])
+		}
+		w.mustHeal(20*time.Second, "three machines died")
+		for _, h := range down {
+			w.start(h)
+		}
+		w.mustHeal(20*time.Second, "they came back with the same positions")
+		w.leave(down[0])
+		w.run(time.Second)
+		w.mustHeal(10*time.Second, "one left")
+	}
+}
+
+// A machine restarts before anybody noticed that it was gone.
+func TestRestartWithTheSamePosition(t *testing.T) {
+	for _, seed := range simSeeds(t, 20) {
+		w := settled(t, seed, 4, 10, 1)
+		h := w.hosts[w.rng.IntN(len(w.hosts))]
+		w.crash(h)
+		w.run(time.Duration(w.rng.Int64N(int64(2 * time.Second))))
+		w.start(h)
+		w.run(100 * time.Millisecond)
+		w.mustHeal(15*time.Second, "restart")
+	}
+}
+
+// After a farewell no time-out is needed: the gap is closed in a few exchanges.
+func TestLeaveIsNoticedAtOnce(t *testing.T) {
+	for _, seed := range simSeeds(t, 20) {
+		w := settled(t, seed, 4, 10, 1)
+		members := w.members()
+		i := w.rng.IntN(len(members))
+		gone, heir := members[i], members[(i+1)%len(members)]
+		pred := members[(i+len(members)-1)%len(members)]
+		w.leave(gone.host)
+		w.run(240 * time.Millisecond) // four messages
+		if pred.m.head() != heir.m.self.ID || !heir.m.owns(gone.m.self.ID) {
+			w.failf("neighbours have not closed the gap")
+		}
+		w.mustHeal(10*time.Second, "leave")
+	}
+}
+
+// The last two of a ring: one dies and the other owns everything.
+func TestLastOneIsAlone(t *testing.T) {
+	w := settled(t, 1, 4, 2, 1)
+	w.crash(w.hosts[0])
+	w.mustHeal(5*time.Second, "one of two died")
+	assert.True(t, w.hosts[1].nodes[0].m.owns(KeyOf("anything")))
+	w.start(w.hosts[0])
+	w.run(100 * time.Millisecond)
+	w.mustHeal(5*time.Second, "it came back")
+}
+
+// Loss makes live machines look dead for a while; once it ends all is well.
+func TestLossAndChurnEnd(t *testing.T) {
+	for _, seed := range simSeeds(t, 8) {
+		w := settled(t, seed, 4, 20, 1)
+		w.loss = 0.15
+		for range 20 {
+			h := w.hosts[w.rng.IntN(len(w.hosts))]
+			switch {
+			case !h.up:
+				w.start(h)
+			case w.rng.IntN(3) == 0:
+				h.frozen = w.now + time.Duration(w.rng.Int64N(int64(20*time.Second)))
+			default:
+				w.crash(h)
+			}
+			w.run(time.Duration(w.rng.Int64N(int64(4 * time.Second))))
+		}
+		w.loss = 0
+		w.run(20 * time.Second) // the frozen wake
+		w.mustHeal(30*time.Second, "loss and churn")
+	}
+}
+
+// find runs one search from n with the others' present state, without time.
+func (w *world) find(n *node, key ID) (owner ID, hops int) {
+	if n.m.owns(key) {
+		return n.m.self.ID, 0
+	}
+	s := newSearch(key, 1, n.m.self.ID)
+	likely, closer := n.m.leads(key)
+	s.add(likely, true)
+	s.add(closer, false)
+	for !s.ended() {
+		p, ok := s.next()
+		if !ok {
+			break
+		}
+		hops++
+		if to := w.byID[p.ID]; w.isMember(to) {
+			s.answer(to.m.find(key))
+		} else {
+			s.fail()
+		}
+	}
+	if s.owner == nil {
+		return ID{}, hops
+	}
+	return s.owner.From.ID, hops
+}
+
+// Every lookup ends at the first member at or after the key, in O(log n) hops.
+func TestLookupsAgreeWithTheOracle(t *testing.T) {
+	w := settled(t, 1, 8, 256, 1)
+	w.run(30 * time.Second) // fingers
+	members := w.members()
+	total, most := 0, 0
+	const lookups = 2000
+	for range lookups {
+		key := w.randomID()
+		i, _ := slices.BinarySearchFunc(members, key, func(n *node, key ID) int { return n.m.self.ID.Compare(key) })
+		want := members[i%len(members)].m.self.ID
+		owner, hops := w.find(members[w.rng.IntN(len(members))], key)
+		require.Equal(t, want, owner, "key %s", key)
+		total += hops
+		most = max(most, hops)
+	}
+	log := math.Log2(float64(len(members)))
+	t.Logf("%.2f hops on average, %d at most, among %d", float64(total)/lookups, most, len(members))
+	assert.Less(t, float64(total)/lookups, log/2+1)
+	assert.Less(t, float64(most), log+2)
+}
+
+// A ring at rest costs each position little more than one call a round.
+func TestQuietRingCostsLittle(t *testing.T) {
+	w := settled(t, 1, 8, 8, 1)
+	w.run(time.Minute)
+	w.sent = 0
+	w.run(100 * simTick)
+	perTick := float64(w.sent) / 100 / 8
+	t.Logf("%.2f calls per position and round", perTick)
+	assert.Less(t, perTick, 1.5)
+}
