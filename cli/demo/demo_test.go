@@ -51,7 +51,7 @@ func TestEverythingComesBackAndNothingIsLeft(t *testing.T) {
 	for _, text := range []string{
 		"ring started on otter", "birch, cedar, heron, maple joined by invite",
 		"stored 10 files", "Übersicht März (Notizen).txt", "with SIGKILL", "fetched 10 of 10 files",
-		"a ring of 4", "handed over 2 files", "through otter", "What was measured",
+		"a ring of 4", "handed over 2 files, 1 have too few copies now", "through otter", "What was measured",
 	} {
 		assert.Contains(t, out.String(), text)
 	}

@@ -93,7 +93,7 @@ func fake(home, command string, args []string) error {
 	case "logout":
 		m := machine{home: home}
 		m.pid, _ = m.daemon()
-		fmt.Println(`{"type":"summary","moved":2}`)
+		fmt.Println(`{"schema":"dhtfs.logout/v1","moved":2,"short":["a"]}`)
 		return m.signal(syscall.SIGTERM)
 	}
 	return nil

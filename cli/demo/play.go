@@ -201,7 +201,7 @@ func (r *run) notice(ctx context.Context, c cast) error {
 // logout lets m hand over what it holds and leave.
 func (r *run) logout(ctx context.Context, m *machine) error {
 	return r.step("logout", "logging out "+m.label, func() (string, error) {
-		out, err := m.command(ctx, "", "logout", "--yes", "--json", "--timeout", settleTime.String())
+		out, err := m.command(ctx, "", "logout", "--json", "--timeout", settleTime.String())
 		if err != nil {
 			return "", err
 		}
@@ -212,8 +212,13 @@ func (r *run) logout(ctx context.Context, m *machine) error {
 		r.report.LoggedOut = m.label
 		for _, line := range lines(out) {
 			r.report.Moved += line.Moved
+			r.report.Short += len(line.Short)
 		}
-		return fmt.Sprintf("%s logged out; it handed over %d files", m.label, r.report.Moved), nil
+		done := fmt.Sprintf("%s logged out; it handed over %d files", m.label, r.report.Moved)
+		if r.report.Short > 0 {
+			done += fmt.Sprintf(", %d have too few copies now", r.report.Short)
+		}
+		return done, nil
 	})
 }
 
@@ -257,9 +262,10 @@ func (r *run) eventually(ctx context.Context, machines []*machine, ok func(api.S
 
 // line is what the demo reads of a command's JSON lines.
 type line struct {
-	Type  string `json:"type"`
-	Sent  int64  `json:"sent"`
-	Moved int    `json:"moved"`
+	Type  string   `json:"type"`
+	Sent  int64    `json:"sent"`
+	Moved int      `json:"moved"`
+	Short []string `json:"short"`
 }
 
 func lines(out []byte) []line {

@@ -10,6 +10,7 @@ type Report struct {
 	AfterKill   Transfer  `json:"fetch_after_kill"`
 	LoggedOut   string    `json:"logged_out,omitempty"`
 	Moved       int       `json:"moved"` // files that it handed over
+	Short       int       `json:"short"` // files that had fewer copies than they should when it left
 	AfterLogout *Transfer `json:"fetch_after_logout,omitempty"`
 	CopiesAtEnd int       `json:"copies_at_end"` // of the file with fewest
 	Seconds     float64   `json:"seconds"`       // of everything
