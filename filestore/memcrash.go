@@ -92,7 +92,7 @@ func (f *memFile) sync() error {
 		}
 		return fmt.Errorf("%w: %w", errSync, err)
 	}
-	if f.disk.skips[OpSync] {
+	if f.disk.skip != nil && f.disk.skip(OpSync, f.path) {
 		return nil
 	}
 	n.writes = slices.DeleteFunc(n.writes, func(w span) bool { return !w.doomed })
@@ -111,7 +111,7 @@ func (d *MemDisk) syncDir(dir string) error {
 		d.pending = slices.DeleteFunc(d.pending, func(c *memChange) bool { return c.from == n || c.to == n })
 		return fmt.Errorf("%w: %w", errSync, err)
 	}
-	if d.skips[OpSyncDir] {
+	if d.skip != nil && d.skip(OpSyncDir, dir) {
 		return nil
 	}
 	d.pending = slices.DeleteFunc(d.pending, func(c *memChange) bool {

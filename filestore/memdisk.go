@@ -42,9 +42,9 @@ type MemDisk struct {
 	capacity int64
 	fault    func(Op, string) error
 
-	noAttrs bool        // as on a file system without extended attributes
-	folds   bool        // as on a file system that ignores case
-	skips   map[Op]bool // syncs that are acknowledged and not done
+	noAttrs bool                  // as on a file system without extended attributes
+	folds   bool                  // as on a file system that ignores case
+	skip    func(Op, string) bool // syncs that are acknowledged and not done; nil: none
 }
 
 // memNode is a directory or a file.

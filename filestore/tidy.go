@@ -44,11 +44,17 @@ func (s *Store) tidy() error {
 	if err := t.lists(); err != nil {
 		return err
 	}
-	for dir := range t.dirty {
-		if err := s.syncDir(dir); err != nil {
+	return t.sync()
+}
+
+// sync makes what was done to the directories durable.
+func (t *tidying) sync() error {
+	for _, dir := range slices.Sorted(maps.Keys(t.dirty)) {
+		if err := t.store.syncDir(dir); err != nil {
 			return err
 		}
 	}
+	clear(t.dirty)
 	return nil
 }
 
@@ -83,6 +89,10 @@ func (t *tidying) registers() error {
 			}
 		}
 		if len(writes) > 0 {
+			// A sweep is forgotten only once the file can not come back.
+			if err := t.sync(); err != nil {
+				return err
+			}
 			if err := t.store.tab.apply(writes); err != nil {
 				return err
 			}
