@@ -1,0 +1,2 @@
+// Package transfer moves bytes between nodes.
+package transfer

@@ -1,0 +1,125 @@
+package transfer
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Stats describes a stream of chunks that has passed.
+type Stats struct {
+	Size    int64      // raw bytes
+	Sent    int64      // payload bytes
+	Sum     [32]byte   // SHA-256 of all raw bytes; of EncodeStream only
+	Chunks  [][32]byte // SHA-256 of each chunk
+	Zstd    int        // chunks that were compressed
+	Elapsed time.Duration
+}
+
+func (s *Stats) add(c Chunk) {
+	s.Size += int64(c.Raw)
+	s.Sent += int64(len(c.Payload))
+	s.Chunks = append(s.Chunks, c.Sum)
+	if c.Flags&FlagZstd != 0 {
+		s.Zstd++
+	}
+}
+
+// piece is a part of a file on its way to becoming a chunk.
+type piece struct {
+	buf   *buffer
+	n     int
+	chunk Chunk
+	err   error
+}
+
+// readPiece reads up to MaxChunk bytes; n is less at the end of r.
+func readPiece(r io.Reader) (*piece, error) {
+	p := &piece{buf: newBuffer(MaxChunk)}
+	n, err := io.ReadFull(r, p.buf.mem)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		p.buf.release()
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	p.n = n
+	return p, nil
+}
+
+func (p *piece) encode(c *Compressor) {
+	if p.chunk, p.err = c.Encode(p.buf.mem[:p.n]); p.err != nil {
+		return
+	}
+	if p.chunk.buf == nil { // it stayed raw: the chunk takes the memory over
+		p.chunk.buf = p.buf
+		p.buf = nil
+	}
+}
+
+func (p *piece) release() {
+	p.buf.release()
+	p.chunk.Release()
+}
+
+// EncodeStream reads r to its end, whose distance need not be known, and calls fn
+// with every chunk in order, on the calling goroutine. Several cores hash and
+// compress; few chunks are in memory at once. A chunk is released after fn returns:
+// fn must Retain what it wants to keep. How long fn takes tells an [Auto] compressor
+// how fast the link is, so fn should write and do little else. When fn fails or ctx
+// ends, EncodeStream returns even if r.Read blocks; the goroutine that is in it
+// ends when it returns.
+func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chunk) error) (Stats, error) {
+	start := time.Now()
+	c.pace.restart()
+	var stats Stats
+	whole := sha256.New()
+	deliver := func(p *piece) error {
+		if p.err != nil {
+			return p.err
+		}
+		began := time.Now()
+		if err := fn(p.chunk); err != nil {
+			return err
+		}
+		c.pace.sent(p.chunk.Raw, time.Since(began))
+		stats.add(p.chunk)
+		return nil
+	}
+	first, err := readPiece(r)
+	if err != nil {
+		return stats, err
+	}
+	whole.Write(first.buf.mem[:first.n])
+	switch first.n {
+	case 0:
+		first.release()
+	case MaxChunk:
+		produce := func(emit func(*piece) error) error {
+			p, err := first, error(nil)
+			for err == nil && p.n == MaxChunk {
+				if err = emit(p); err != nil {
+					return err
+				}
+				if p, err = readPiece(r); err == nil {
+					whole.Write(p.buf.mem[:p.n])
+				}
+			}
+			if err == nil && p.n > 0 {
+				err = emit(p)
+			}
+			return err
+		}
+		err = pipeline(ctx, produce, func(p *piece) { p.encode(c) }, deliver, (*piece).release)
+	default: // one chunk is not worth the goroutines
+		first.encode(c)
+		err = deliver(first)
+		first.release()
+	}
+	if err != nil {
+		return stats, err
+	}
+	whole.Sum(stats.Sum[:0])
+	stats.Elapsed = time.Since(start)
+	return stats, nil
+}

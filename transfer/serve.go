@@ -1,0 +1,154 @@
+package transfer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// Serve accepts connections until ctx ends, then closes the listener and every
+// connection it accepted, and returns nil when their goroutines have ended. It may
+// be called for several listeners at once. Any other error is the listener's.
+func (e *Endpoint) Serve(ctx context.Context, ln net.Listener) error {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
+	var pause time.Duration
+	for {
+		raw, err := ln.Accept()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accept: %w", err)
+		default: // out of file descriptors, say: some will come back
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			e.complain("accept failed", slog.Any("err", err), slog.Duration("pause", pause))
+			wait(ctx, pause)
+			continue
+		}
+		pause = 0
+		if !e.door.knock(raw.RemoteAddr()) {
+			e.complain("too many handshakes", slog.String("peer", raw.RemoteAddr().String()))
+			_ = raw.Close()
+			continue
+		}
+		conns.Go(func() { e.accept(ctx, raw) })
+	}
+}
+
+// wait returns after d or when ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// complain logs what strangers can cause, at a limited rate.
+func (e *Endpoint) complain(msg string, attrs ...slog.Attr) {
+	if e.noise.Allow() {
+		e.cfg.Logger.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...)
+	}
+}
+
+// accept serves one connection from its handshake to its end.
+func (e *Endpoint) accept(ctx context.Context, raw net.Conn) {
+	defer func() { _ = raw.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
+	l, role, err := e.admit(ctx, raw)
+	if err == nil && l == nil {
+		return // a joiner, who was served
+	}
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, io.EOF) {
+			e.complain("connection refused", slog.String("peer", raw.RemoteAddr().String()), slog.Any("err", err))
+		}
+		return
+	}
+	defer e.door.leave(l)
+	if role == roleControl {
+		err = e.serveControl(ctx, l)
+	} else {
+		err = e.serveBulk(ctx, l)
+	}
+	e.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "connection ended",
+		slog.String("peer", l.remote.Addr), slog.Any("err", err))
+}
+
+// admit shakes hands within the time allowed. A joiner is served here and gives no
+// link; a member that is refused is told why.
+func (e *Endpoint) admit(ctx context.Context, raw net.Conn) (*link, uint8, error) {
+	limit := time.AfterFunc(e.cfg.Handshake, func() { _ = raw.Close() })
+	defer limit.Stop()
+	done := sync.OnceFunc(func() { e.door.shaken(raw.RemoteAddr()) })
+	defer done()
+	conn := tls.Server(raw, e.cfg.Identity.ServerTLS(e.cfg.Join != nil))
+	if err := conn.Handshake(); err != nil {
+		return nil, 0, fmt.Errorf("handshake: %w", err)
+	}
+	w := newWire(raw, conn, e.cfg.Handshake)
+	state := conn.ConnectionState()
+	if state.NegotiatedProtocol == trust.ProtocolJoin {
+		limit.Stop()
+		return nil, 0, e.serveJoin(ctx, w)
+	}
+	cert, err := e.cfg.Identity.Peer(state)
+	if err != nil {
+		return nil, 0, err
+	}
+	l := &link{wire: w, remote: Remote{Machine: cert.Machine, Addr: raw.RemoteAddr().String(), Label: cert.Label}}
+	peer, err := e.readHello(w, cert)
+	if err == nil {
+		l.remote.Version = peer.Version
+		err = e.door.enter(l)
+	}
+	if err != nil {
+		_ = w.writeFrame(frameError, e.codes.encode(err)) // it is refused either way
+		return nil, 0, err
+	}
+	if err := w.writeFrame(frameHello, mustMarshal(e.hello(peer.Role))); err != nil {
+		e.door.leave(l)
+		return nil, 0, err
+	}
+	return l, peer.Role, nil
+}
+
+// readHello reads a member's hello and decides whether it may come in.
+func (e *Endpoint) readHello(w *wire, cert *trust.Certificate) (hello, error) {
+	var peer hello
+	t, n, err := readHeader(w.r)
+	if err != nil {
+		return peer, noEOF(err)
+	}
+	if t != frameHello {
+		return peer, fmt.Errorf("%w: frame of type %d instead of a hello", ErrProtocol, t)
+	}
+	payload, err := readPayload(w.r, n)
+	if err != nil {
+		return peer, err
+	}
+	if err := Unmarshal(payload, &peer); err != nil {
+		return peer, err
+	}
+	if err := cert.ValidAt(e.cfg.Now()); err != nil {
+		return peer, err
+	}
+	if err := e.cfg.Check(cert.Machine); err != nil {
+		return peer, fmt.Errorf("%w: %w", ErrDenied, err)
+	}
+	return peer, e.hello(peer.Role).check(peer, cert.Machine)
+}

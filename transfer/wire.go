@@ -1,0 +1,99 @@
+package transfer
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	bufferSize = 16 << 10 // of a connection, each way
+	pieceSize  = 64 << 10 // written under one deadline
+)
+
+// wire is an authenticated connection whose every read and write has a deadline.
+// One goroutine may read and another write.
+type wire struct {
+	raw net.Conn
+	tls *tls.Conn
+	r   *bufio.Reader
+	w   *bufio.Writer
+
+	readLimit  atomic.Int64 // time-out of the next reads, ns
+	writeLimit time.Duration
+	stopped    atomic.Bool // no more writes
+}
+
+func newWire(raw net.Conn, conn *tls.Conn, limit time.Duration) *wire {
+	w := &wire{raw: raw, tls: conn, writeLimit: limit}
+	w.readLimit.Store(int64(limit))
+	w.r = bufio.NewReaderSize(wireReader{w}, bufferSize)
+	w.w = bufio.NewWriterSize(wireWriter{w}, bufferSize)
+	return w
+}
+
+// readWithin sets how long a read, the one under way included, may be without a
+// byte.
+func (w *wire) readWithin(d time.Duration) {
+	w.readLimit.Store(int64(d))
+	_ = w.raw.SetReadDeadline(time.Now().Add(d)) // a closed connection fails by itself
+}
+
+// stopWriting makes the write under way and all later ones fail.
+func (w *wire) stopWriting() {
+	w.stopped.Store(true)
+	_ = w.raw.SetWriteDeadline(time.Unix(1, 0))
+}
+
+// close ends the connection at once. Frames tell the ends of things, so no TLS
+// alert is sent, which could block.
+func (w *wire) close() { _ = w.raw.Close() }
+
+// writeFrame writes one frame and sends it.
+func (w *wire) writeFrame(t frameType, parts ...[]byte) error {
+	if _, err := w.w.Write(appendFrame(w.w.AvailableBuffer(), t, parts...)); err != nil {
+		return err
+	}
+	return w.w.Flush()
+}
+
+// writeChunk writes one chunk frame and sends it.
+func (w *wire) writeChunk(c Chunk) error {
+	if _, err := w.w.Write(appendChunkHeader(w.w.AvailableBuffer(), c)); err != nil {
+		return err
+	}
+	if _, err := w.w.Write(c.Payload); err != nil {
+		return err
+	}
+	return w.w.Flush()
+}
+
+// wireReader reads from TLS under a fresh deadline each time.
+type wireReader struct{ *wire }
+
+func (r wireReader) Read(p []byte) (int, error) {
+	_ = r.raw.SetReadDeadline(time.Now().Add(time.Duration(r.readLimit.Load())))
+	return r.tls.Read(p)
+}
+
+// wireWriter writes to TLS in pieces, each under a fresh deadline, so that a slow
+// link is no dead one.
+type wireWriter struct{ *wire }
+
+func (w wireWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 {
+		_ = w.raw.SetWriteDeadline(time.Now().Add(w.writeLimit))
+		if w.stopped.Load() { // after the deadline was set, so that stopWriting's stays
+			return n, ErrClosed
+		}
+		k, err := w.tls.Write(p[:min(len(p), pieceSize)])
+		n += k
+		if err != nil {
+			return n, err
+		}
+		p = p[k:]
+	}
+	return n, nil
+}
