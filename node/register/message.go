@@ -23,8 +23,14 @@ type Prepare struct {
 	Name   string           `cbor:"1,keyasint"`
 	Ballot filestore.Ballot `cbor:"2,keyasint"`
 	View   View             `cbor:"3,keyasint"`
-	// Joining are machines that the round is about to make voters.
+	// Joining is the list that the round begins to move to. Those on it that
+	// vote already are not new: they still need to know the name.
 	Joining []filestore.MachineID `cbor:"4,keyasint,omitempty"`
+}
+
+// joins reports whether v is becoming a voter, by the view or by this round.
+func (m Prepare) joins(v filestore.MachineID) bool {
+	return m.View.Joins(v) || contains(m.Joining, v) && !m.View.Voters.Contains(v)
 }
 
 // Accept asks a voter to accept Record under Ballot.

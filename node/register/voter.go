@@ -30,7 +30,7 @@ func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Know
 	switch {
 	case otherList(r, m.View):
 		return r, answer(OtherList, r)
-	case r.Record == nil && k == Ignorant && !m.View.Joins(self) && !contains(m.Joining, self):
+	case r.Record == nil && k == Ignorant && !m.joins(self):
 		return r, answer(DontKnow, r)
 	case m.Ballot.Compare(r.Promised) < 0,
 		m.Ballot.Compare(r.Promised) == 0 && r.Accepted.Compare(m.Ballot) >= 0:
