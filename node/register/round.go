@@ -32,6 +32,7 @@ const (
 	Propose             // send Accept
 	Chosen              // the record is chosen; further acceptances may be fed to count copies
 	Again               // this ballot cannot win: begin a new round with a greater one
+	Absent              // a majority knows that there is no record, and the task makes none
 	Unknown             // the operation is older than the history: nobody can tell whether it happened
 )
 
@@ -83,7 +84,7 @@ func (r *Round) Prepare() (Prepare, []filestore.MachineID) {
 	return m, r.quorum.All()
 }
 
-// OnPromise takes a voter's answer to Prepare: Wait, Propose, Again or Unknown.
+// OnPromise takes a voter's answer to Prepare: Wait, Propose, Again, Absent or Unknown.
 func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	if r.accepting {
 		return Wait
@@ -122,7 +123,7 @@ func (r *Round) propose() Next {
 			return Unknown
 		}
 	} else if r.best == nil {
-		return Again // nothing to keep and nothing to move
+		return Absent
 	}
 	r.proposal, r.accepting = p, true
 	r.quorum = p.Voters
