@@ -1,0 +1,30 @@
+package register_test
+
+import (
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// rules are what the simulated machines obey. The sound ones are the
+// package's own functions; a mutant bends one of them.
+type rules struct {
+	prepare func(filestore.MachineID, filestore.Register, register.Prepare, register.Knowledge) (filestore.Register, register.Answer)
+	accept  func(filestore.Register, register.Accept, bool) (filestore.Register, register.Answer)
+	// propose may alter what a round is about to have accepted.
+	propose func(*register.Accept)
+	// hear may alter what a one-round read under a view is told.
+	hear func(register.View, register.Answer) register.Answer
+	// early reports whether an operation is answered without any Accept.
+	// applied: this very round carried it out, none before it.
+	early func(op *operation, result filestore.Result, applied bool) bool
+}
+
+func soundRules() rules {
+	return rules{
+		prepare: register.OnPrepare,
+		accept:  register.OnAccept,
+		propose: func(*register.Accept) {},
+		hear:    func(_ register.View, a register.Answer) register.Answer { return a },
+		early:   func(*operation, filestore.Result, bool) bool { return false },
+	}
+}

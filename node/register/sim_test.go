@@ -1,0 +1,102 @@
+package register_test
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Seeds are chosen from the environment:
+//
+//	DHTFS_SIM_SEEDS  how many seeds each simulation runs
+//	DHTFS_SIM_SEED   run this seed alone and print each of its steps
+const (
+	seedsVariable = "DHTFS_SIM_SEEDS"
+	seedVariable  = "DHTFS_SIM_SEED"
+)
+
+func TestSimulateMoves(t *testing.T) {
+	t.Parallel()
+	checkSound(t, 400, false)
+}
+
+func TestSimulateCreation(t *testing.T) {
+	t.Parallel()
+	checkSound(t, 300, true)
+}
+
+// checkSound runs seeds under the package's own rules, and checks that they
+// were worth running.
+func checkSound(t *testing.T, seeds int, creation bool) {
+	var runs, ops, known, reads, moves int
+	for seed := range seedsOf(t, seeds) {
+		w := simulate(seed, soundRules(), creation, tracer(t))
+		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
+		runs++
+		reads += w.oneRoundReads
+		moves += w.moves
+		for _, o := range w.ops {
+			ops++
+			if o.known {
+				known++
+			}
+		}
+	}
+	t.Logf("%d seeds: %d operations, %d answered, %d in a one-round read, %d moves", runs, ops, known, reads, moves)
+	if runs >= 100 {
+		require.Greater(t, known, ops*3/4, "most operations come through")
+		require.Greater(t, reads, runs)
+		if !creation {
+			require.Greater(t, moves, runs/4)
+		}
+	}
+}
+
+// A seed must replay step for step, or a failure could not be studied.
+func TestSimulationReplays(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		var first, second []string
+		note := func(to *[]string) func(string, ...any) {
+			return func(format string, args ...any) { *to = append(*to, fmt.Sprintf(format, args...)) }
+		}
+		simulate(seed, soundRules(), false, note(&first))
+		simulate(seed, soundRules(), false, note(&second))
+		require.Equal(t, first, second, "seed %d", seed)
+	}
+}
+
+// seedsOf yields the seeds to run: as many as asked for, by default those from
+// one to count.
+func seedsOf(t *testing.T, count int) iter.Seq[uint64] {
+	t.Helper()
+	first, last := uint64(1), uint64(count)
+	if s := os.Getenv(seedVariable); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err, seedVariable)
+		first, last = n, n
+	} else if s := os.Getenv(seedsVariable); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err, seedsVariable)
+		last = n
+	}
+	return func(yield func(uint64) bool) {
+		for seed := first; seed <= last; seed++ {
+			if !yield(seed) {
+				return
+			}
+		}
+	}
+}
+
+// tracer prints a run's steps when a single seed was asked for.
+func tracer(t *testing.T) func(string, ...any) {
+	if os.Getenv(seedVariable) == "" {
+		return nil
+	}
+	return t.Logf
+}
