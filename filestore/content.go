@@ -155,10 +155,26 @@ func (c *Content) findHashes() ([]Hash, error) {
 		return nil, c.damaged(errors.New("wrong SHA-256"))
 	}
 	hashes = d.Hashes()
-	if err := c.store.saveList(c.root, hashes); err != nil {
-		c.store.log.Warn("cannot save a hash list", "name", c.name, "err", err)
-	}
+	c.keepHashes(hashes)
 	return hashes, nil
+}
+
+// keepHashes saves the hash list again, unless the content was given up.
+func (c *Content) keepHashes(hashes []Hash) {
+	s := c.store
+	if s.beginWrite() != nil {
+		return
+	}
+	defer s.end()
+	s.mu.Lock()
+	used := s.lists[c.root] > 0
+	s.mu.Unlock()
+	if !used {
+		return
+	}
+	if err := s.saveList(c.root, hashes); err != nil {
+		s.log.Warn("cannot save a hash list", "name", c.name, "err", err)
+	}
 }
 
 // ReadChunk reads chunk i into buf, which has room for it, checks it, and
