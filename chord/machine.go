@@ -42,10 +42,9 @@ type machine struct {
 // breaks takes single rules out of the protocol, so that tests can show that
 // the simulation notices. The zero value is the protocol.
 type breaks struct {
-	hearsay    bool // adopt a successor's predecessor without asking it
-	shortJoin  bool // on joining copy one successor, not the list
-	noReunion  bool
-	noWalkBack bool // one step back in a round, none repeated
+	hearsay   bool // adopt a successor's predecessor without asking it
+	shortJoin bool // on joining copy one successor, not the list
+	noReunion bool
 }
 
 // purpose says what a message was sent for.

@@ -58,7 +58,7 @@ func (m *machine) predecessorLost(p Peer) {
 	case c != nil && c.ID != p.ID:
 		m.setPredecessor(*c)
 	case len(m.list) == 0:
-		m.pred = nil // alone
+		m.pred, m.predDead = nil, false // alone
 	}
 }
 

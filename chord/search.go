@@ -8,7 +8,7 @@ const maxAsked = 64
 // says the key is its own, or when nobody is left to ask.
 type search struct {
 	key     ID
-	width   int // peers asked at once
+	width   int // peers asked at once until one has answered; then one at a time
 	skip    []ID
 	leads   map[ID]*lead
 	best    *ID // the nearest before key that has answered
@@ -57,7 +57,11 @@ func (s *search) doubt(suspect func(Peer) bool) {
 // next returns a peer to ask, or false: enough are being asked, nobody is left,
 // or the owner is found.
 func (s *search) next() (Peer, bool) {
-	if s.owner != nil || s.waiting >= s.width || s.asked >= maxAsked {
+	width := s.width
+	if s.best != nil {
+		width = 1
+	}
+	if s.owner != nil || s.waiting >= width || s.asked >= maxAsked {
 		return Peer{}, false
 	}
 	var best *lead
@@ -117,6 +121,25 @@ func (s *search) answer(reply Reply) {
 	s.add(reply.Likely, true)
 	s.add(reply.Closer, false)
 	s.add(optional(reply.Predecessor), false)
+	s.stepBack(reply)
+}
+
+// stepBack takes it from a peer that was likely the owner, and is not, that those
+// after it are not either, and that a predecessor this side of the key may be.
+func (s *search) stepBack(reply Reply) {
+	from := s.leads[reply.From.ID]
+	if from == nil || !from.likely {
+		return
+	}
+	reach := s.key.Distance(reply.From.ID)
+	for _, l := range s.leads {
+		if s.key.Distance(l.peer.ID).Compare(reach) > 0 {
+			l.likely = false
+		}
+	}
+	if p := reply.Predecessor; p != nil && s.key.Distance(p.ID).Compare(reach) < 0 {
+		s.add([]Peer{*p}, true)
+	}
 }
 
 // fail notes that a peer that was asked did not answer.

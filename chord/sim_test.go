@@ -141,7 +141,10 @@ func siege(t testing.TB, seed uint64, want int, broken breaks) (*adversary, erro
 	}
 	for w.now < time.Minute && breach == nil {
 		if w.rng.IntN(2) == 0 && len(w.members()) < 5*want+10 {
-			w.start(w.newHost(1), w.members()[0].m.self, w.members()[1].m.self)
+			members := w.members()
+			via := members[w.rng.IntN(len(members))]
+			// One of the base too: who knows only dead peers rightly founds a ring.
+			w.start(w.newHost(1), via.m.self, hosts[0].nodes[0].m.self)
 		}
 		w.run(time.Duration(w.rng.Int64N(int64(2 * time.Second))))
 	}

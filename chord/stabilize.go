@@ -82,7 +82,7 @@ func (m *machine) roundAnswered(reply Reply) {
 	m.adopt(s, reply.Successors)
 	r.behind = reply.Predecessor
 	r.known = r.behind != nil && r.behind.ID == m.self.ID
-	if p := r.behind; p != nil && m.nearer(*p) && !r.dead(*p) && r.walked < m.walkLimit() {
+	if p := r.behind; p != nil && m.nearer(*p) && !r.dead(*p) && r.walked < maxWalk {
 		r.walked++
 		if !m.breaks.hearsay {
 			m.ask(*p, KindState, forRound)
@@ -92,13 +92,6 @@ func (m *machine) roundAnswered(reply Reply) {
 		r.known, r.behind = false, nil
 	}
 	m.endRound()
-}
-
-func (m *machine) walkLimit() int {
-	if m.breaks.noWalkBack {
-		return 1
-	}
-	return maxWalk
 }
 
 // adopt makes s, who answered, the first successor and takes over its list.
@@ -129,8 +122,8 @@ func (m *machine) roundLost(p Peer, whole bool) {
 	m.askNext()
 }
 
-// endRound notifies the successor unless it knows us, and starts over if the
-// successor is not the one the round began with.
+// endRound notifies the successor unless it knows us; one that is new is asked
+// again at once, since our notify may have told it of others.
 func (m *machine) endRound() {
 	r := m.round
 	m.round = nil
@@ -139,14 +132,14 @@ func (m *machine) endRound() {
 		m.candidate, m.again = nil, false
 		return // the place found was gone; join again
 	case len(m.list) == 0 && m.pred != nil && m.predDead:
-		m.pred, m.changed = nil, true // alone
+		m.pred, m.predDead, m.changed = nil, false, true // alone
 	case len(m.list) > 0 && !r.known:
 		m.tell(m.list[0], KindNotify)
 	}
 	if p := r.behind; p != nil && m.pred == nil && p.ID != m.self.ID && !r.dead(*p) && len(m.list) > 0 {
 		m.court(*p)
 	}
-	if m.again || m.candidate != nil || (m.head() != r.head && !m.breaks.noWalkBack) {
+	if m.again || m.candidate != nil || m.head() != r.head && !r.known {
 		m.stabilize()
 	}
 }
