@@ -3,6 +3,8 @@ package chord
 import (
 	"bytes"
 	"encoding/hex"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,12 +108,11 @@ func FuzzMachine(f *testing.F) {
 			}
 			if rest2, err := cbor.UnmarshalFirst(data, &reply); err == nil && reply.validate() == nil {
 				rest = rest2
-				for token := range m.pending {
+				if tokens := slices.Sorted(maps.Keys(m.pending)); len(tokens) > 0 {
 					if step%2 == 0 {
-						reply.From.ID = m.pending[token].to.ID
+						reply.From.ID = m.pending[tokens[0]].to.ID
 					}
-					m.answered(token, reply)
-					break
+					m.answered(tokens[0], reply)
 				}
 			}
 			m.tick(ats(0x20, 0x90))
