@@ -96,7 +96,7 @@ func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chun
 		first.release()
 	case MaxChunk:
 		produce := func(emit func(*piece) error) error {
-			p, err := first, error(nil)
+			p, err := first, ctx.Err()
 			for err == nil && p.n == MaxChunk {
 				if err = emit(p); err != nil {
 					return err
@@ -105,10 +105,14 @@ func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chun
 					whole.Write(p.buf.mem[:p.n])
 				}
 			}
-			if err == nil && p.n > 0 {
-				err = emit(p)
+			switch {
+			case err != nil:
+				return err
+			case p.n == 0:
+				p.release()
+				return nil
 			}
-			return err
+			return emit(p)
 		}
 		err = pipeline(ctx, produce, func(p *piece) { p.encode(c) }, deliver, (*piece).release)
 	default: // one chunk is not worth the goroutines

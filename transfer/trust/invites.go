@@ -56,10 +56,14 @@ type redemption struct {
 	Chain [][]byte `cbor:"2,keyasint"`
 }
 
-// LoadInvites opens the list stored at path; a missing file is an empty list.
+// LoadInvites opens the list stored at path; a missing file is an empty list. With
+// an empty path the list lives in memory.
 func LoadInvites(path string) (*Invites, error) {
 	v := &Invites{path: path, turn: make(chan struct{}, 1)}
 	v.turn <- struct{}{}
+	if path == "" {
+		return v, nil
+	}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, nil
@@ -181,8 +185,10 @@ func (v *Invites) change(f func([]invite) ([]invite, error)) error {
 	if err != nil || list == nil {
 		return err
 	}
-	if err := writeFile(v.path, mustEncode(list)); err != nil {
-		return fmt.Errorf("store invites: %w", err)
+	if v.path != "" {
+		if err := writeFile(v.path, mustEncode(list)); err != nil {
+			return fmt.Errorf("store invites: %w", err)
+		}
 	}
 	v.mu.Lock()
 	v.list = list

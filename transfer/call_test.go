@@ -1,0 +1,340 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// bubble runs a test in virtual time.
+func bubble(t *testing.T, f func(t *testing.T, r *ring)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, newRing(t)) })
+}
+
+func TestCall(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", handler{call: func(_ context.Context, from Remote, kind uint16, payload []byte) (any, error) {
+			var v string
+			err := Unmarshal(payload, &v)
+			return fmt.Sprintf("%s %d %s %s", from.Label, kind, v, from.Version), err
+		}}, nil)
+		a := r.start("a", echo, nil)
+		var got string
+		require.NoError(t, a.Call(t.Context(), b.peer, 7, "hello", &got))
+		assert.Equal(t, "a 7 hello test", got)
+		require.NoError(t, a.Call(t.Context(), b.peer, 8, "again", nil))
+		assert.EqualValues(t, 1, b.accepted.Load(), "one connection serves all calls")
+		synctest.Wait()
+		_, ok := a.RTT(b.peer.Machine)
+		assert.True(t, ok)
+		_, ok = a.RTT(MachineID{})
+		assert.False(t, ok)
+	})
+}
+
+func TestAnyMemberWillDo(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", echo, nil)
+		a := r.start("a", echo, nil)
+		require.NoError(t, a.Call(t.Context(), Peer{Addrs: b.peer.Addrs}, 1, []byte{1}, nil))
+		a.Disconnect(b.peer.Machine)
+		require.NoError(t, a.Call(t.Context(), Peer{Addrs: b.peer.Addrs}, 1, []byte{1}, nil))
+		assert.EqualValues(t, 2, b.accepted.Load())
+		require.ErrorIs(t, a.Call(t.Context(), Peer{}, 1, nil, nil), ErrUnreachable)
+		time.Sleep(5 * time.Minute)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		assert.Empty(t, a.peers, "an idle connection ends, and nothing remains of it")
+	})
+}
+
+func TestErrorsCrossTheWire(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", handler{call: func(_ context.Context, _ Remote, kind uint16, _ []byte) (any, error) {
+			return nil, []error{
+				fmt.Errorf("at b: %w", errTest), errors.New("odd"), fmt.Errorf("x: %w", ErrCorrupt),
+				&RemoteError{Code: 999, Message: "from afar"},
+			}[kind]
+		}}, nil)
+		a := r.start("a", echo, nil)
+		call := func(kind uint16) error { return a.Call(t.Context(), b.peer, kind, nil, nil) }
+		err := call(0)
+		require.ErrorIs(t, err, errTest)
+		require.EqualError(t, err, "at b: test error")
+		require.ErrorIs(t, call(1), ErrInternal)
+		require.ErrorIs(t, call(2), ErrCorrupt)
+		var remote *RemoteError
+		require.ErrorAs(t, call(3), &remote)
+		assert.Equal(t, Code(999), remote.Code, "an unknown number is passed on")
+		require.NoError(t, remote.Unwrap())
+	})
+}
+
+func TestCallsArePipelined(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		const n = 100
+		var all sync.WaitGroup
+		all.Add(n)
+		b := r.start("b", handler{call: func(context.Context, Remote, uint16, []byte) (any, error) {
+			all.Done()
+			all.Wait() // none is answered before all are here
+			return nil, nil
+		}}, nil)
+		a := r.start("a", echo, nil)
+		var calls sync.WaitGroup
+		for range n {
+			calls.Go(func() { assert.NoError(t, a.Call(t.Context(), b.peer, 1, make([]byte, 1000), nil)) })
+		}
+		calls.Wait()
+		assert.EqualValues(t, 1, b.accepted.Load())
+	})
+}
+
+func TestDeadlineTravels(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		ended := make(chan time.Duration, 2)
+		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
+			start := time.Now()
+			<-ctx.Done()
+			ended <- time.Since(start)
+			return nil, ctx.Err()
+		}}, nil)
+		a := r.start("a", echo, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, a.Call(ctx, b.peer, 1, nil, nil), context.DeadlineExceeded)
+		assert.InDelta(t, 1, (<-ended).Seconds(), 0.1)
+
+		ctx, cancel = context.WithCancel(t.Context())
+		time.AfterFunc(3*time.Second, cancel)
+		require.ErrorIs(t, a.Call(ctx, b.peer, 1, nil, nil), context.Canceled)
+		assert.InDelta(t, 3, (<-ended).Seconds(), 0.1, "the handler is told of the cancellation")
+	})
+}
+
+func TestSilentPeerIsNoticed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", echo, nil)
+		a := r.start("a", echo, nil)
+		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
+		r.net.CutBoth("a", "b")
+		start := time.Now()
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil), ErrUnreachable)
+		assert.LessOrEqual(t, time.Since(start), 6*time.Second)
+		start = time.Now()
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil), ErrUnreachable)
+		assert.LessOrEqual(t, time.Since(start), 6*time.Second, "nor can it be dialled")
+		r.net.HealAll()
+		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
+	})
+}
+
+func TestSlowAnswerIsNoSilence(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", handler{call: func(context.Context, Remote, uint16, []byte) (any, error) {
+			time.Sleep(25 * time.Second)
+			return nil, nil
+		}}, nil)
+		a := r.start("a", echo, nil)
+		require.NoError(t, a.Call(t.Context(), b.peer, 1, nil, nil))
+	})
+}
+
+func TestPeerRestarts(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", echo, nil)
+		a := r.start("a", echo, nil)
+		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
+		r.net.Kill("b")
+		b.stop()
+		start := time.Now()
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil), ErrUnreachable)
+		assert.Zero(t, time.Since(start), "a refused connection is known at once")
+		r.serve(b)
+		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
+	})
+}
+
+func TestAddressesAreTried(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", echo, nil)
+		a := r.start("a", echo, nil)
+		r.net.CutBoth("a", "void")
+		to := Peer{Machine: b.peer.Machine, Addrs: []string{"void:1", "b:9", "b:1"}}
+		start := time.Now()
+		require.NoError(t, a.Call(t.Context(), to, 1, []byte{1}, nil))
+		assert.LessOrEqual(t, time.Since(start), time.Second)
+		a.Disconnect(b.peer.Machine)
+		start = time.Now()
+		require.NoError(t, a.Call(t.Context(), to, 1, []byte{1}, nil))
+		assert.Zero(t, time.Since(start), "the good address is tried first")
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		var gone MachineID
+		b := r.start("b", echo, func(c *Config) {
+			c.Check = func(m MachineID) error {
+				if m == gone {
+					return trust.ErrRevoked
+				}
+				return nil
+			}
+		})
+		a := r.start("a", echo, nil)
+		gone = a.peer.Machine
+		call := func(from *member, to Peer) error { return from.Call(t.Context(), to, 1, []byte{1}, nil) }
+		require.ErrorIs(t, call(a, b.peer), trust.ErrRevoked, "revoked")
+		require.ErrorIs(t, call(b, a.peer), trust.ErrRevoked, "the revoked is not called either")
+
+		c := r.start("c", echo, nil)
+		require.ErrorIs(t, call(c, Peer{Machine: MachineID{1}, Addrs: b.peer.Addrs}), trust.ErrWrongMachine)
+
+		other := newRing(t)
+		other.net = r.net
+		stranger := other.start("d", echo, nil)
+		require.ErrorIs(t, call(stranger, Peer{Addrs: b.peer.Addrs}), trust.ErrForeign)
+
+		late := r.start("late", echo, func(c *Config) {
+			c.Now = func() time.Time { return time.Now().Add(3 * 365 * 24 * time.Hour) }
+		})
+		require.ErrorIs(t, call(late, b.peer), trust.ErrClock, "the caller's clock")
+		require.ErrorIs(t, call(c, late.peer), trust.ErrClock, "the other side's clock, which says why")
+	})
+}
+
+func TestVersionsMustOverlap(t *testing.T) {
+	own := hello{Min: 1, Max: 2, MaxChunk: MaxChunk, Role: roleBulk, Version: "v1"}
+	for _, c := range []struct {
+		min, max uint16
+		ok       bool
+	}{{1, 1, true}, {2, 9, true}, {3, 4, false}, {0, 0, false}, {2, 1, false}} {
+		peer := own
+		peer.Min, peer.Max, peer.Version = c.min, c.max, "v2"
+		err := own.check(peer, MachineID{})
+		if c.ok {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorIs(t, err, ErrIncompatible)
+		assert.Contains(t, err.Error(), "v1")
+		assert.Contains(t, err.Error(), "v2")
+	}
+	peer := own
+	peer.Ring[0] = 1
+	require.ErrorIs(t, own.check(peer, MachineID{}), ErrDenied)
+	require.ErrorIs(t, own.check(own, MachineID{1}), ErrDenied)
+}
+
+func TestCallsAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}, func(c *Config) { c.MaxCalls = 1 })
+		a := r.start("a", echo, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() { assert.ErrorIs(t, a.Call(ctx, b.peer, 1, nil, nil), context.Canceled) })
+		}
+		synctest.Wait()
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, nil, nil), ErrBusy)
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, make([]byte, MaxPayload), nil), ErrTooLarge)
+		cancel()
+		calls.Wait()
+	})
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}}, nil)
+		a := r.start("a", echo, nil)
+		r.net.CutBoth("a", "void")
+		errs := make(chan error, 2)
+		go func() { errs <- a.Call(t.Context(), b.peer, 1, nil, nil) }()
+		go func() { errs <- a.Call(t.Context(), Peer{Addrs: []string{"void:1"}}, 1, nil, nil) }()
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(t, a.Close())
+		assert.Zero(t, time.Since(start))
+		require.Error(t, <-errs)
+		require.Error(t, <-errs)
+		require.ErrorIs(t, a.Call(t.Context(), b.peer, 1, nil, nil), ErrClosed)
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	_, err := New(Config{})
+	require.Error(t, err)
+	r := newRing(t)
+	_, err = New(Config{Identity: r.identity("x"), Handler: echo, Errors: []CodedError{{7, errTest}}})
+	require.Error(t, err, "a number of this package")
+}
+
+func TestJoinRing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		invites, err := trust.LoadInvites(t.TempDir() + "/invites")
+		require.NoError(t, err)
+		members := trust.NewMembers(r.auth.Root())
+		b := r.start("b", echo, func(c *Config) {
+			c.Join = func(_ context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error) {
+				return r.auth.Admit(invites, members, pub, req, time.Now())
+			}
+		})
+		token, err := invites.Create(r.auth, []string{"void:1", "b:1"}, time.Hour, 1, time.Now())
+		require.NoError(t, err)
+		key := newKey(t)
+		id, got, err := JoinRing(t.Context(), token, key, "new", 2, r.net.Dialer("n"), nil)
+		require.NoError(t, err)
+		assert.Equal(t, "new", id.Certificate().Label)
+		assert.Len(t, id.Positions(), 2)
+		assert.Equal(t, members.Digest(), got.Digest())
+
+		again, _, err := JoinRing(t.Context(), token, key, "new", 2, r.net.Dialer("n"), nil)
+		require.NoError(t, err, "the same key")
+		assert.True(t, bytes.Equal(id.Chain()[0], again.Chain()[0]))
+		_, _, err = JoinRing(t.Context(), token, newKey(t), "thief", 1, r.net.Dialer("n"), nil)
+		require.ErrorIs(t, err, trust.ErrInviteUsed)
+
+		closed := r.start("c", echo, nil)
+		token.Addrs = closed.peer.Addrs
+		_, _, err = JoinRing(t.Context(), token, key, "new", 2, r.net.Dialer("n"), nil)
+		require.Error(t, err, "nobody is let in there")
+		assert.NotNil(t, b)
+	})
+}
+
+func TestTheSecretIsNotShownToAForeignRing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		asked := false
+		evil := newRing(t)
+		evil.net = r.net
+		evil.start("b", echo, func(c *Config) {
+			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) {
+				asked = true
+				return nil, errTest
+			}
+		})
+		token := trust.Token{Ring: r.auth.Root().ID(), Root: r.auth.Root().Fingerprint(), Addrs: []string{"b:1"}}
+		_, _, err := JoinRing(t.Context(), token, newKey(t), "x", 1, r.net.Dialer("n"), nil)
+		require.ErrorIs(t, err, trust.ErrForeign)
+		assert.False(t, asked)
+	})
+}
