@@ -49,11 +49,7 @@ func (s *Store) Stage(name string, size int64) (*Stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	old, err := s.load(name)
-	if err != nil {
-		return nil, fmt.Errorf("stage: %w", err)
-	}
-	if err := s.inTheWay(visible, old); err != nil {
+	if err := s.mayStage(name, visible); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
 	st := &Stage{store: s, name: name, path: tempPath(path.Dir(visible)), digest: NewDigest()}
@@ -65,6 +61,18 @@ func (s *Store) Stage(name string, size int64) (*Stage, error) {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
 	return st, nil
+}
+
+// mayStage finds out early what Update would refuse. It waits its turn, since
+// in the middle of another change file and register do not agree.
+func (s *Store) mayStage(name, visible string) error {
+	leave := s.enter(visible)
+	defer leave()
+	old, err := s.load(name)
+	if err != nil {
+		return err
+	}
+	return s.inTheWay(visible, old)
 }
 
 // inTheWay returns ErrCollision if a file that is not old's is at the visible
