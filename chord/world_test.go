@@ -22,9 +22,10 @@ type world struct {
 	want   int
 	breaks breaks
 
-	delay   [2]time.Duration // of one way, least and most
-	loss    float64          // chance that a message is lost, either way
-	refuse  bool             // a dead machine's port refuses instead of keeping silent
+	delay   [2]time.Duration          // of one way, least and most
+	loss    float64                   // chance that a message is lost, either way
+	cut     func(from, to *host) bool // loses all messages that way, when set
+	refuse  bool                      // a dead machine's port refuses instead of keeping silent
 	hosts   []*host
 	byID    map[ID]*node
 	flights map[*Reply]bool // replies under way
@@ -287,7 +288,7 @@ func (w *world) deliver(from, to *host, do func()) {
 		return
 	}
 	d := w.delay[0] + time.Duration(w.rng.Int64N(int64(w.delay[1]-w.delay[0])))
-	lost := w.rng.Float64() < w.loss
+	lost := w.rng.Float64() < w.loss || w.cut != nil && w.cut(from, to)
 	w.after(d, func() {
 		if lost || from.side != to.side {
 			return
