@@ -1,0 +1,52 @@
+// Package api is how other programs on this machine use a running node: HTTP
+// and JSON over a unix socket, and the same calls on a loopback port for
+// browsers.
+//
+// # Calls
+//
+// A file's name is always the query parameter "name", never a part of the path.
+//
+//	GET    /healthz             200 when the node is in its place, else 503; needs no token
+//	GET    /v1/status           dhtfs.status/v1; wait=ready&timeout=60s blocks until the node is ready
+//	GET    /v1/nodes            dhtfs.nodes/v1
+//	GET    /v1/ring             dhtfs.ring/v1
+//	GET    /v1/fingers          dhtfs.fingers/v1
+//	GET    /v1/locate           dhtfs.locate/v1; name= or key= (40 hex digits)
+//	GET    /v1/files            one JSON object a line: {"file":…} and at last {"summary":…} or {"error":…};
+//	                            prefix=, pattern=, ring=true
+//	GET    /v1/file             dhtfs.stat/v1; name=
+//	PUT    /v1/file             the body is the content; answers dhtfs.stored/v1; name=, op=, base=, if_exists=,
+//	                            mode=, modified=, replicas=, quorum=, compress=
+//	DELETE /v1/file             name=, op=, base=
+//	GET    /v1/content          the content; name=, offset=, length=, unconfirmed=true
+//	GET    /v1/invites          dhtfs.invites/v1
+//	POST   /v1/invites          body {"ttl_seconds":…,"uses":…}; answers dhtfs.invite/v1
+//	DELETE /v1/invites          id=
+//	POST   /v1/login            a one-time address that opens the status page in a browser
+//	POST   /v1/logout           body {"timeout_seconds":…}; answers dhtfs.logout/v1 when all is handed over
+//	POST   /v1/shutdown         the daemon stops; the node stays a member
+//
+// A failure is an [Error] document with the exit code of the command line, a
+// fixed identifier and a sentence; [Error.Unwrap] gives back the sentinel of
+// package node or filestore, so that errors.Is works on both sides.
+//
+// # Content
+//
+// Content streams both ways and is never held whole. A PUT should say
+// "Expect: 100-continue": a refusal that needs no content then arrives before
+// any is sent. A refusal while content flows is answered at once and the rest
+// of the body is read and thrown away, so that the sender sees the answer and
+// not a broken pipe. A GET carries the record in the header Dhtfs-File. A
+// client that says "TE: trailers" gets a chunked answer whose trailers tell how
+// it ended (Dhtfs-Error) and who served it (Dhtfs-From); any other gets a
+// Content-Length, and a connection that breaks off before it when the content
+// cannot be completed. Either way a short file cannot pass for a whole one.
+//
+// # Who may call
+//
+// The unix socket is open to its owner only (mode 0600) and asks for nothing
+// more. On the loopback port every call but /healthz needs the bearer token or
+// the cookie of a browser session, which a one-time address begins; the Host
+// header must be a loopback name, requests from other sites are refused, and
+// no GET changes anything.
+package api
