@@ -1,0 +1,12 @@
+package cli
+
+import (
+	"errors"
+	"syscall"
+)
+
+// diskFull reports whether err says that there is no room to write.
+func diskFull(err error) bool {
+	const diskIsFull = syscall.Errno(112) // ERROR_DISK_FULL
+	return errors.Is(err, diskIsFull)
+}

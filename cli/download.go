@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// copyBuffer is how much content is moved at once.
+const copyBuffer = 256 << 10
+
+// fetcher fetches files.
+type fetcher struct {
+	app      *app
+	client   *api.Client
+	options  fetchOptions
+	target   *target   // nil with standard output
+	stdout   io.Writer // set when content goes to a stream
+	report   *report
+	progress *progress
+}
+
+// fetchResult tells what became of a fetch.
+type fetchResult struct {
+	file     api.File
+	action   string // fetched, identical or skipped
+	path     string // where it is, as it is printed
+	bytes    int64  // that came from the ring
+	resumed  int64  // that were there already
+	verified bool
+	from     []string
+}
+
+// sum is a SHA-256 that can be compared with a record's.
+type sum struct{ hash.Hash }
+
+func newSum() sum { return sum{sha256.New()} }
+
+func (s sum) is(want string) bool { return hex.EncodeToString(s.Sum(nil)) == want }
+
+// again tells that a fetch is tried again.
+func (f *fetcher) again(name string) func(error) {
+	told := false
+	return func(err error) {
+		if !told {
+			f.app.inform("%s: %s; trying again\n", escape(name), escape(api.Describe(err).Message))
+		}
+		told = true
+	}
+}
+
+// toStream writes the content of name to the stream. What has been written is
+// not written again when an attempt breaks off.
+func (f *fetcher) toStream(ctx context.Context, name string) (fetchResult, error) {
+	got := fetchResult{action: "fetched", path: f.options.output}
+	check := newSum()
+	err := retry(ctx, f.options.retry, f.again(name), func(attempt int) error {
+		content, err := f.client.Fetch(ctx, name, f.options.query(got.bytes))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = content.Close() }()
+		if attempt > 0 && got.bytes > 0 && content.File.SHA256 != got.file.SHA256 {
+			return fmt.Errorf("fetch %q: a new version was stored meanwhile", name)
+		}
+		got.file = content.File
+		n, err := f.copy(io.MultiWriter(check, f.stdout), content)
+		got.bytes += n
+		got.from = append(got.from, content.From()...)
+		return err
+	})
+	if err != nil {
+		return got, err
+	}
+	if !f.options.partial() {
+		if !check.is(got.file.SHA256) {
+			return got, damaged(name)
+		}
+		got.verified = true
+	}
+	return got, nil
+}
+
+// copy moves content and tells a failing disk from a failing ring.
+func (f *fetcher) copy(w io.Writer, content *api.Content) (int64, error) {
+	out := &localWriter{w: w}
+	n, err := io.CopyBuffer(out, struct{ io.Reader }{f.progress.reader(content)}, make([]byte, copyBuffer))
+	if out.failure != nil {
+		return n, writing(out.failure)
+	}
+	return n, err
+}
+
+// localWriter remembers that it was the writer that failed.
+type localWriter struct {
+	w       io.Writer
+	failure error
+}
+
+func (l *localWriter) Write(p []byte) (int, error) {
+	n, err := l.w.Write(p)
+	l.failure = errors.Join(l.failure, err)
+	return n, err
+}
+
+// toFile writes name to a temporary file beside its target and renames it.
+func (f *fetcher) toFile(ctx context.Context, name string) (fetchResult, error) {
+	var got fetchResult
+	err := retry(ctx, f.options.retry, f.again(name), func(int) error {
+		var err error
+		got, err = f.attempt(ctx, name)
+		return err
+	})
+	return got, err
+}
+
+// attempt is one try of toFile. It leaves its temporary file behind only when
+// the next try can go on with it.
+func (f *fetcher) attempt(ctx context.Context, name string) (fetchResult, error) {
+	content, err := f.client.Fetch(ctx, name, f.options.query(0))
+	if err != nil {
+		return fetchResult{}, err
+	}
+	defer func() { _ = content.Close() }()
+	got := fetchResult{file: content.File}
+	local, err := f.target.place(name)
+	if err != nil {
+		return got, err
+	}
+	if local, got.action, err = f.settle(local, content.File); err != nil {
+		return got, err
+	}
+	got.path = f.target.path(local)
+	if got.action != "fetched" {
+		return got, nil
+	}
+	part := partOf(local, content.File.SHA256)
+	err = f.fill(ctx, part, content, &got)
+	if err == nil {
+		err = f.target.publish(part, local, f.options.conflict == "overwrite")
+	}
+	if err == nil && f.options.fsync {
+		return got, f.target.sync(local)
+	}
+	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !diskFull(err)) {
+		_ = f.target.root.Remove(part)
+	}
+	return got, err
+}
+
+// settle decides, with --conflict, where a file goes or that it stays away.
+func (f *fetcher) settle(local string, file api.File) (to, action string, err error) {
+	info, err := f.target.root.Lstat(local)
+	if errors.Is(err, fs.ErrNotExist) {
+		return local, "fetched", nil
+	}
+	if err != nil {
+		return local, "", writing(err)
+	}
+	if info.Mode().IsRegular() && !f.options.partial() {
+		same, err := f.target.identical(local, file)
+		if err != nil || same {
+			return local, "identical", err
+		}
+	}
+	switch {
+	case f.options.conflict == "skip":
+		return local, "skipped", nil
+	case f.options.conflict == "rename":
+		to, err := f.target.free(local)
+		return to, "fetched", err
+	case f.options.conflict == "overwrite" && !info.IsDir():
+		return local, "fetched", nil
+	}
+	return local, "", occupied(f.target.path(local))
+}
+
+// fill makes the temporary file part the content's, going on with what an
+// earlier attempt has left there.
+func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, got *fetchResult) (err error) {
+	file, err := f.target.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return writing(err)
+	}
+	defer func() { err = errors.Join(err, writing(file.Close())) }()
+	check := newSum()
+	if got.resumed, err = f.resume(file, check); err != nil {
+		return err
+	}
+	if got.resumed > 0 {
+		_ = content.Close()
+		if content, err = f.client.Fetch(ctx, got.file.Name, f.options.query(got.resumed)); err != nil {
+			return err
+		}
+		defer func() { _ = content.Close() }()
+		if content.File.SHA256 != got.file.SHA256 {
+			return fmt.Errorf("fetch %q: %w: a new version was stored meanwhile", got.file.Name, node.ErrInterrupted)
+		}
+	}
+	got.bytes, err = f.copy(io.MultiWriter(file, check), content)
+	if err != nil {
+		return err
+	}
+	got.from = content.From()
+	if !f.options.partial() && !check.is(got.file.SHA256) {
+		if got.resumed > 0 { // it was the old part that is wrong: begin again
+			return errors.Join(writing(file.Truncate(0)), fmt.Errorf("fetch %q: %w: what was kept of it was damaged", got.file.Name, node.ErrInterrupted))
+		}
+		return damaged(got.file.Name)
+	}
+	got.verified = !f.options.partial()
+	return f.finish(file, part, got.file)
+}
+
+// resume reads what an earlier attempt has left and returns how much that is.
+func (f *fetcher) resume(file *os.File, check sum) (int64, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return 0, writing(err)
+	}
+	if !info.Mode().IsRegular() || f.options.partial() {
+		return 0, writing(file.Truncate(0))
+	}
+	have, err := io.Copy(check, file)
+	f.progress.add(have)
+	return have, writing(err)
+}
+
+// finish gives the temporary file its permissions and time.
+func (f *fetcher) finish(file *os.File, part string, record api.File) error {
+	mode, err := strconv.ParseUint(record.Mode, 8, 9)
+	if err != nil {
+		mode = 0o644
+	}
+	if err := file.Chmod(fs.FileMode(mode)); err != nil {
+		return writing(err)
+	}
+	if f.options.fsync {
+		if err := file.Sync(); err != nil {
+			return writing(err)
+		}
+	}
+	if record.Modified.IsZero() {
+		return nil
+	}
+	return writing(f.target.root.Chtimes(part, record.Modified, record.Modified))
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// Interrupted is the cause of a context that a signal has ended.
+type Interrupted struct{ Signal os.Signal }
+
+// Error names the signal.
+func (i Interrupted) Error() string { return "stopped by signal: " + i.Signal.String() }
+
+// code is 128 and the signal's number, as shells have it.
+func (i Interrupted) code() int {
+	if n, ok := i.Signal.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return 130
+}
+
+// hinted is an error with the one thing to try.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Unwrap() error { return h.error }
+
+// withHint adds a hint that is better than the usual one of hintOf.
+func withHint(err error, format string, args ...any) error {
+	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// errQuiet ends a command with a code when all has been said.
+type errQuiet int
+
+func (e errQuiet) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitError is the last line on stderr of a command that failed, with --json.
+type exitError struct {
+	Type    string `json:"type"` // exit_error
+	Code    int    `json:"code"`
+	ID      string `json:"id"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// exit reports err and returns the exit code.
+func (a *app) exit(ctx context.Context, err error) int {
+	if err == nil {
+		return 0
+	}
+	if quiet, ok := errors.AsType[errQuiet](err); ok {
+		return int(quiet)
+	}
+	failure := a.describe(ctx, err)
+	if a.global.json {
+		line, err := json.Marshal(exitError{
+			Type: "exit_error", Code: failure.Code, ID: failure.ID, Message: failure.Message, Hint: failure.Hint,
+		})
+		if err == nil {
+			a.output(func() { _, _ = fmt.Fprintf(a.stderr, "%s\n", line) })
+		}
+		return failure.Code
+	}
+	a.complain(failure)
+	return failure.Code
+}
+
+// complain prints an error for people.
+func (a *app) complain(failure *api.Error) {
+	a.output(func() {
+		_, _ = fmt.Fprintf(a.stderr, "error: %s\n", escape(failure.Message))
+		if failure.Hint != "" {
+			_, _ = fmt.Fprintf(a.stderr, "hint: %s\n", failure.Hint)
+		}
+	})
+}
+
+// describe decides what an error is called, its exit code and its hint.
+func (a *app) describe(ctx context.Context, err error) *api.Error {
+	if stopped, ok := errors.AsType[Interrupted](context.Cause(ctx)); ok {
+		return &api.Error{Code: stopped.code(), ID: "interrupted_by_signal", Message: stopped.Error()}
+	}
+	failure := api.Describe(err)
+	if !a.begun && failure.ID == "internal" {
+		failure.Code, failure.ID = api.ExitUsage, "usage"
+	}
+	if h, ok := errors.AsType[hinted](err); ok {
+		failure.Hint = h.hint
+	}
+	if failure.Hint == "" {
+		failure.Hint = a.hintOf(failure.ID)
+	}
+	return failure
+}
+
+// hintOf is the one thing to try for each kind of failure.
+func (a *app) hintOf(id string) string {
+	switch id {
+	case "usage":
+		return "see  dhtfs help"
+	case "no_daemon":
+		return "start it:  " + a.command("up")
+	case "daemon_gone":
+		return "see " + a.paths.logFile() + ", and start it again:  " + a.command("up")
+	case "not_found":
+		return "what the ring has:  " + a.command("ls --ring")
+	case "unavailable", "not_ready", "timeout", "unreachable":
+		return "see who answers:  " + a.command("nodes")
+	case "outcome_unknown":
+		return "see what is stored now:  " + a.command("stat NAME")
+	case "bad_token":
+		return "paste the whole line that `dhtfs invite` printed"
+	case "invite_expired", "invite_used", "invite_revoked", "invite_unknown", "foreign":
+		return "ask for a new one:  dhtfs invite  on a machine of the ring"
+	case "not_issuer":
+		return "run it on the machine that started the ring"
+	case "departed", "revoked":
+		return "this node is no member any more: join with a new invite"
+	case "no_space":
+		return "see how full the nodes are:  " + a.command("nodes")
+	case "too_few_copies":
+		return "the file is stored; more copies are made as soon as nodes answer:  " + a.command("stat NAME")
+	case "locked":
+		return "is a daemon running already?  " + a.command("status")
+	case "clock":
+		return "set this machine's clock"
+	case "leaving":
+		return "use another node"
+	}
+	return ""
+}
+
+// command is how the user would call dhtfs for this home.
+func (a *app) command(verb string) string {
+	if a.global.home == "" || os.Getenv(envName("home")) == a.global.home {
+		return "dhtfs " + verb
+	}
+	return "dhtfs --home " + shellQuote(a.global.home) + " " + verb
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// app is what the commands of one call share.
+type app struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	// documents is where JSON goes: stdout, unless that is for content.
+	documents io.Writer
+
+	global globalOptions
+	paths  paths
+	given  map[string]origin // where the value of each flag of the command came from
+	begun  bool              // the command line was understood
+	// jsonLines: with --json the command prints one document a line, warnings among them.
+	jsonLines bool
+
+	lines    sync.Mutex // one line at a time; guards what follows
+	barShown bool       // a progress bar is on the last line of stderr
+}
+
+// Main runs one command line, without the program's name, and returns its exit
+// code. When ctx ends with an Interrupted as its cause, that decides the code.
+func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, documents: stdout, given: make(map[string]origin)}
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return a.exit(ctx, root.ExecuteContext(ctx))
+}
+
+// isTerminal reports whether a person is on the other end of f.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// version is that of the main module, as the go command stamped it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

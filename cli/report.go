@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// outcome is how an item is counted.
+type outcome uint8
+
+const (
+	done outcome = iota
+	skipped
+	failed
+)
+
+// report prints what became of each item of a command, and the summary. Safe
+// for concurrent use.
+type report struct {
+	app   *app
+	verb  string // stored, fetched or removed
+	quiet bool   // stdout is for content: no lines for people
+	items int
+	start time.Time
+
+	mu      sync.Mutex
+	counts  [3]int
+	bytes   int64
+	problem error // of the last item that failed
+}
+
+// summaryLine is the last line of a command that prints JSON lines.
+type summaryLine struct {
+	Type    string  `json:"type"` // summary
+	OK      bool    `json:"ok"`
+	Stored  *int    `json:"stored,omitempty"`
+	Fetched *int    `json:"fetched,omitempty"`
+	Removed *int    `json:"removed,omitempty"`
+	Skipped int     `json:"skipped"`
+	Failed  int     `json:"failed"`
+	Bytes   int64   `json:"bytes"`
+	Seconds float64 `json:"seconds"`
+}
+
+// failedLine is the item line of an item that failed.
+type failedLine struct {
+	Type   string     `json:"type"` // item
+	Name   string     `json:"name"`
+	Action string     `json:"action"` // failed
+	Error  *api.Error `json:"error"`
+}
+
+func newReport(a *app, verb string, items int) *report {
+	a.jsonLines = true
+	return &report{app: a, verb: verb, items: items, start: time.Now()}
+}
+
+// item prints an item that went well: doc with --json, else text.
+func (r *report) item(how outcome, bytes int64, doc any, text string) {
+	r.mu.Lock()
+	r.counts[how]++
+	r.bytes += bytes
+	r.mu.Unlock()
+	switch {
+	case r.app.global.json:
+		_ = r.app.printJSON(doc)
+	case !r.quiet && !r.app.global.quiet:
+		r.app.printf("%s\n", text)
+	}
+}
+
+// fail notes an item that went wrong. The error of a command's only item is
+// left to exit.
+func (r *report) fail(ctx context.Context, name string, err error) {
+	r.mu.Lock()
+	r.counts[failed]++
+	r.problem = err
+	r.mu.Unlock()
+	if ctx.Err() != nil {
+		return // the signal is what is wrong
+	}
+	failure := r.app.describe(ctx, err)
+	if r.app.global.json {
+		_ = r.app.printJSON(failedLine{Type: "item", Name: name, Action: "failed", Error: failure})
+		return
+	}
+	if r.items > 1 {
+		r.app.complain(failure)
+	}
+}
+
+// end prints the summary and returns the command's error.
+func (r *report) end() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	took := time.Since(r.start)
+	n := r.counts
+	if r.app.global.json {
+		line := summaryLine{
+			Type: "summary", OK: n[failed] == 0, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
+		}
+		switch r.verb {
+		case "stored":
+			line.Stored = &n[done]
+		case "fetched":
+			line.Fetched = &n[done]
+		default:
+			line.Removed = &n[done]
+		}
+		_ = r.app.printJSON(line)
+	} else if r.items > 1 {
+		r.app.inform("%s", r.sentence(took))
+	}
+	switch {
+	case n[failed] == 0:
+		return nil
+	case r.items == 1:
+		return r.problem
+	case errors.Is(r.problem, context.Canceled):
+		return r.problem
+	}
+	return &api.Error{
+		Code:    api.ExitPartial,
+		ID:      "partial",
+		Message: fmt.Sprintf("%d of %s failed", n[failed], plural(r.items, "file")),
+		Hint:    "the same command again takes up where this one ended",
+	}
+}
+
+// sentence is the summary for people.
+func (r *report) sentence(d time.Duration) string {
+	s := fmt.Sprintf("%s %s", plural(r.counts[done], "file"), r.verb)
+	if r.bytes > 0 {
+		s += fmt.Sprintf(", %s in %s (%s)", size(r.bytes), took(d), speed(r.bytes, d))
+	}
+	if r.counts[skipped] > 0 {
+		s += fmt.Sprintf("; %d skipped", r.counts[skipped])
+	}
+	if r.counts[failed] > 0 {
+		s += fmt.Sprintf("; %d failed", r.counts[failed])
+	}
+	return s + "\n"
+}

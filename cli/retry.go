@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// retry calls try until it succeeds, fails for good, or limit is over, with
+// growing random pauses. again, unless nil, hears of each failure that is
+// followed by another attempt.
+func retry(ctx context.Context, limit time.Duration, again func(error), try func(attempt int) error) error {
+	attempt := 0
+	last := error(nil)
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = try(attempt)
+		attempt++
+		if last != nil && (ctx.Err() != nil || !passing(last, attempt)) {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		return struct{}{}, last
+	},
+		backoff.WithBackOff(&backoff.ExponentialBackOff{
+			InitialInterval: 250 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 8 * time.Second,
+		}),
+		backoff.WithMaxElapsedTime(max(limit, 1)),
+		backoff.WithNotify(func(err error, _ time.Duration) {
+			if again != nil {
+				again(err)
+			}
+		}))
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
+
+// passing reports whether an error may be gone at the next attempt. That no
+// daemon runs counts only after one was there.
+func passing(err error, attempt int) bool {
+	if errors.Is(err, api.ErrNoDaemon) {
+		return attempt > 1
+	}
+	for _, target := range []error{
+		node.ErrUnavailable, node.ErrOutcome, node.ErrNotReady, node.ErrLeaving, node.ErrInterrupted,
+		api.ErrDaemonGone, api.ErrTimeout,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}

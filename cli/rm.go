@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+func newRemoveCommand(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:     "rm NAME|GLOB...",
+		Aliases: []string{"delete"},
+		Short:   "Remove files from the ring, for everybody",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args, yes) },
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
+	if !yes && !isTerminal(a.stdin) {
+		return withHint(usagef("rm removes files for everybody on the ring, and there is no terminal to ask at"), "say --yes if that is meant")
+	}
+	client := a.client()
+	defer client.Close()
+	names, err := resolveNames(ctx, a, client, args)
+	if err != nil {
+		return err
+	}
+	if !yes && !confirm(a, names) {
+		return errQuiet(api.ExitError)
+	}
+	report := newReport(a, "removed", len(names))
+	for _, name := range names {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := remove(ctx, client, name); err != nil {
+			report.fail(ctx, name, err)
+			continue
+		}
+		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, "removed "+escape(name))
+	}
+	return report.end()
+}
+
+// removedLine is an item of `rm --json`.
+type removedLine struct {
+	Type   string `json:"type"` // item
+	Name   string `json:"name"`
+	Action string `json:"action"` // removed
+}
+
+func confirm(a *app, names []string) bool {
+	what := escape(names[0])
+	if len(names) > 1 {
+		what = plural(len(names), "file")
+	}
+	_, _ = fmt.Fprintf(a.stderr, "remove %s from the ring, for everybody? [y/N] ", what)
+	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "y" || answer == "yes"
+}
+
+// remove deletes one name; a retry carries the same operation ID, so that it
+// is done once.
+func remove(ctx context.Context, client *api.Client, name string) error {
+	stat, err := client.Stat(ctx, name)
+	if err != nil {
+		return err
+	}
+	op := newOperation()
+	return retry(ctx, retryTime, nil, func(attempt int) error {
+		err := client.Delete(ctx, name, op, stat.Changes)
+		if attempt > 0 && errors.Is(err, node.ErrNotFound) {
+			return nil // by an earlier attempt whose answer was lost
+		}
+		return err
+	})
+}
+
+// newOperation returns a new operation ID.
+func newOperation() (op filestore.OpID) {
+	_, _ = rand.Read(op[:]) // never fails
+	return op
+}
+
+// retryTime is how long an operation is tried again whose outcome is open or
+// that too few nodes have answered.
+const retryTime = 2 * time.Minute

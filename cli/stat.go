@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+func newStatCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "stat NAME",
+		Short: "Show what the ring knows of a file and who holds it",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(cmd *cobra.Command, args []string) error { return runStat(cmd.Context(), a, args[0]) },
+	}
+}
+
+func runStat(ctx context.Context, a *app, name string) error {
+	client := a.client()
+	defer client.Close()
+	doc, err := client.Stat(ctx, name)
+	if err != nil {
+		return err
+	}
+	if a.global.json {
+		return a.printJSON(doc)
+	}
+	now := time.Now()
+	if err := a.printTable(nil, [][]string{
+		{"name", doc.Name},
+		{"key", doc.Key},
+		{"size", fmt.Sprintf("%s (%d bytes)", size(doc.Size), doc.Size)},
+		{"sha-256", doc.SHA256},
+		{"modified", clock(doc.Modified, now)},
+		{"stored", clock(doc.Stored, now) + " by " + doc.Publisher},
+		{"version", fmt.Sprintf("change %d, operation %s", doc.Changes, doc.OperationID)},
+		{"copies", fmt.Sprintf("%d of %d", doc.Copies, doc.Want)},
+	}); err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, h := range doc.Holders {
+		rows = append(rows, []string{h.Name, short(h.ID), h.Address, h.State})
+	}
+	if err := a.printTable([]string{"HOLDER", "NODE", "ADDRESS", "STATE"}, rows); err != nil {
+		return err
+	}
+	warnOfFile(a, doc.File)
+	return nil
+}
+
+// warnOfFile tells what is not as it should be with a record.
+func warnOfFile(a *app, f api.File) {
+	if !f.Confirmed {
+		a.warn("%s: too few nodes answered to confirm that this is the newest version", f.Name)
+	}
+	if f.Forced {
+		a.warn("%s: most nodes that kept this name were lost; a newer version may have been lost with them", f.Name)
+	}
+}
+
+func newExistsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "exists NAME",
+		Short: "Exit with 0 if the name is stored, with 4 if not",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(cmd *cobra.Command, args []string) error { return runExists(cmd.Context(), a, args[0]) },
+	}
+}
+
+// existsDocument is what `exists --json` prints.
+type existsDocument struct {
+	Schema string `json:"schema"` // dhtfs.exists/v1
+	Name   string `json:"name"`
+	Exists bool   `json:"exists"`
+}
+
+func runExists(ctx context.Context, a *app, name string) error {
+	client := a.client()
+	defer client.Close()
+	_, err := client.Stat(ctx, name)
+	absent := errors.Is(err, node.ErrNotFound)
+	if err != nil && !absent {
+		return err
+	}
+	if a.global.json {
+		if err := a.printJSON(existsDocument{Schema: "dhtfs.exists/v1", Name: name, Exists: !absent}); err != nil {
+			return err
+		}
+	}
+	if absent {
+		return errQuiet(api.ExitNotFound)
+	}
+	return nil
+}

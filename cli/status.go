@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// statusOptions are the flags of status.
+type statusOptions struct {
+	wait    string
+	timeout time.Duration
+	login   bool
+}
+
+// AddFlags declares the flags on f.
+func (o *statusOptions) AddFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.wait, "wait", "", "ready: wait until the node is in its place")
+	f.DurationVar(&o.timeout, "timeout", time.Minute, "how long --wait waits")
+	f.BoolVar(&o.login, "login", false, "print an address that opens the dashboard in a browser, once")
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	var o statusOptions
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the ring, this node and the health of the files",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a, o) },
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runStatus(ctx context.Context, a *app, o statusOptions) error {
+	client := a.client()
+	defer client.Close()
+	if o.login {
+		return runLogin(ctx, a, client)
+	}
+	status, err := askStatus(ctx, client, o)
+	if err != nil {
+		return err
+	}
+	if a.global.json {
+		return a.printJSON(status)
+	}
+	printStatus(a, status)
+	return nil
+}
+
+func askStatus(ctx context.Context, client *api.Client, o statusOptions) (api.Status, error) {
+	switch {
+	case o.wait == "":
+		return client.Status(ctx)
+	case o.wait != "ready":
+		return api.Status{}, usagef("--wait: %q is not \"ready\"", o.wait)
+	case o.timeout <= 0:
+		return api.Status{}, usagef("--timeout must be greater than zero")
+	}
+	status, err := client.WaitReady(ctx, o.timeout)
+	if errors.Is(err, node.ErrNotReady) {
+		return status, &api.Error{
+			Code:    api.ExitError,
+			ID:      "not_ready",
+			Message: "the node is not in its place on the ring after " + o.timeout.String(),
+		}
+	}
+	return status, err
+}
+
+func runLogin(ctx context.Context, a *app, client *api.Client) error {
+	login, err := client.Login(ctx)
+	if err != nil {
+		return err
+	}
+	if a.global.json {
+		return a.printJSON(login)
+	}
+	a.printf("%s\n", login.URL)
+	return nil
+}
+
+func printStatus(a *app, s api.Status) {
+	health := "all healthy"
+	if s.CopiesMissing > 0 {
+		health = plural(s.CopiesMissing, "copy")
+		health = strings.Replace(health, "copys", "copies", 1) + " missing"
+	}
+	a.printf("ring %s: %s, %d alive; %s here, %s; %d copies wanted, %s\n",
+		escape(s.Ring), plural(s.Members, "node"), s.Alive, plural(s.Files, "file"), size(s.Bytes), s.N, health)
+	a.printf("this node %s %s: up %s", escape(s.Node), short(s.NodeID), since(time.Since(s.Started)))
+	if len(s.Positions) > 0 {
+		if p := s.Positions[0]; len(p.Successors) > 0 {
+			a.printf(", successor %s", escape(p.Successors[0].Name))
+			if p.Predecessor != nil {
+				a.printf(", predecessor %s", escape(p.Predecessor.Name))
+			}
+		}
+	}
+	a.printf(", %s of %s\n", size(s.Bytes), size(s.Capacity))
+	if !s.Ready {
+		a.warn("this node is not in its place on the ring yet")
+	}
+	if s.Degraded != "" {
+		a.warn("this node is degraded: %s", s.Degraded)
+	}
+	for _, w := range s.Warnings {
+		a.warn("%s", w)
+	}
+}

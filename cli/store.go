@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// storeOptions are the flags of store.
+type storeOptions struct {
+	as       string
+	prefix   string
+	ifExists string
+	force    bool
+	replicas int
+	quorum   int
+	compress string
+	limit    byteRate
+	jobs     int
+	exclude  []string
+	retry    time.Duration
+}
+
+// AddFlags declares the flags on f.
+func (o *storeOptions) AddFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.as, "as", "", "store one file under this `NAME`")
+	f.StringVar(&o.prefix, "prefix", "", "put `P` before every name")
+	f.StringVar(&o.ifExists, "if-exists", "fail", "when the name is taken by other content: fail, replace or skip")
+	f.BoolVar(&o.force, "force", false, "the same as --if-exists replace")
+	f.IntVarP(&o.replicas, "replicas", "n", 0, "want this many copies, if that is more than the ring's own number")
+	f.IntVarP(&o.quorum, "write-quorum", "w", 0, "wait for this many copies, if that is more than the ring's own number")
+	f.StringVar(&o.compress, "compress", "auto", "on the wire: auto, off, or 1 (fast) to 4 (small)")
+	f.Var(&o.limit, "limit", "send no faster than this `RATE`, like 5MiB/s")
+	f.IntVarP(&o.jobs, "jobs", "j", 4, "store this many files at once")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`: file and folder names, or paths in the folder")
+	f.DurationVar(&o.retry, "retry", retryTime, "go on trying for this `TIME` while too few nodes answer")
+	_ = f.MarkHidden("retry")
+}
+
+func (o *storeOptions) validate(args []string) error {
+	if _, err := node.ParseIfExists(o.ifExists); err != nil {
+		return usagef("--if-exists: %v", err)
+	}
+	if o.compress != "auto" && o.compress != "off" && (len(o.compress) != 1 || !strings.Contains("1234", o.compress)) {
+		return usagef("--compress: %q is not one of auto, off, 1, 2, 3, 4", o.compress)
+	}
+	for _, glob := range o.exclude {
+		if _, err := path.Match(glob, ""); err != nil {
+			return usagef("--exclude: %q is no glob", glob)
+		}
+	}
+	switch {
+	case o.replicas < 0 || o.quorum < 0:
+		return usagef("--replicas and --write-quorum cannot be less than zero")
+	case o.jobs < 1:
+		return usagef("--jobs must be at least 1")
+	case o.as != "" && len(args) > 1:
+		return usagef("--as names one file, and there are %d", len(args))
+	case o.as != "" && o.prefix != "":
+		return usagef("--as and --prefix exclude each other")
+	}
+	for _, arg := range args {
+		if arg == "-" && o.as == "" {
+			return usagef("standard input has no name: say --as NAME")
+		}
+	}
+	return nil
+}
+
+func newStoreCommand(a *app) *cobra.Command {
+	var o storeOptions
+	cmd := &cobra.Command{
+		Use:     "store PATH...|-",
+		Aliases: []string{"put"},
+		Short:   "Store files and folders on the ring",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runStore(cmd.Context(), a, o, args) },
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runStore(ctx context.Context, a *app, o storeOptions, args []string) error {
+	if err := o.validate(args); err != nil {
+		return err
+	}
+	uploads, err := gather(a, o, args)
+	if err != nil {
+		return err
+	}
+	if len(uploads) == 0 {
+		a.warn("there is no file to store")
+	}
+	client := a.client()
+	defer client.Close()
+	if len(uploads) > 1 {
+		if _, err := client.Status(ctx); err != nil {
+			return err // once, not for each file
+		}
+	}
+	s := &storer{
+		app:      a,
+		client:   client,
+		options:  o,
+		limiter:  o.limit.limiter(),
+		report:   newReport(a, "stored", len(uploads)),
+		progress: a.newProgress("storing", total(uploads)),
+	}
+	var jobs errgroup.Group
+	jobs.SetLimit(o.jobs)
+	for _, u := range uploads {
+		if ctx.Err() != nil {
+			break
+		}
+		jobs.Go(func() error {
+			s.one(ctx, u)
+			return nil
+		})
+	}
+	_ = jobs.Wait()
+	s.progress.end()
+	return s.report.end()
+}
+
+// storer stores files.
+type storer struct {
+	app      *app
+	client   *api.Client
+	options  storeOptions
+	limiter  *rate.Limiter // nil: no limit
+	report   *report
+	progress *progress
+}
+
+// storedLine is an item of `store --json`.
+type storedLine struct {
+	Type   string   `json:"type"` // item
+	Name   string   `json:"name"`
+	Action string   `json:"action"` // stored, replaced, identical or skipped
+	Size   int64    `json:"size"`
+	Sent   int64    `json:"sent"`
+	Copies int      `json:"copies"`
+	Want   int      `json:"want"`
+	Nodes  []string `json:"nodes"`
+	SHA256 string   `json:"sha256"`
+}
+
+// one stores one file and reports it.
+func (s *storer) one(ctx context.Context, u upload) {
+	start := time.Now()
+	stored, err := s.store(ctx, u)
+	if err != nil {
+		s.report.fail(ctx, u.name, s.explain(ctx, err))
+		return
+	}
+	line := storedLine{
+		Type:   "item",
+		Name:   u.name,
+		Action: stored.Action,
+		Size:   stored.File.Size,
+		Sent:   stored.Sent,
+		Copies: stored.Copies,
+		Want:   stored.Want,
+		Nodes:  make([]string, 0, len(stored.Nodes)),
+		SHA256: stored.File.SHA256,
+	}
+	for _, h := range stored.Nodes {
+		line.Nodes = append(line.Nodes, h.Name)
+	}
+	switch node.Action(stored.Action) {
+	case node.Identical:
+		s.report.item(skipped, 0, line, fmt.Sprintf("%s  %s  already stored, identical", escape(u.name), size(line.Size)))
+	case node.Skipped:
+		s.report.item(skipped, 0, line, escape(u.name)+"  skipped: other content is stored under this name")
+	default:
+		s.report.item(done, line.Size, line, storedText(line, time.Since(start)))
+		if stored.Copies < stored.Want {
+			s.app.warn("%s: %d of %d copies so far; the rest is made as soon as nodes answer", u.name, stored.Copies, stored.Want)
+		}
+	}
+}
+
+func storedText(l storedLine, d time.Duration) string {
+	wire := ""
+	if 0 < l.Sent && l.Sent < l.Size {
+		wire = fmt.Sprintf(" (%s on the wire)", size(l.Sent))
+	}
+	where := fmt.Sprintf("%s on %s (%d of %d)", l.Action, escape(strings.Join(l.Nodes, ", ")), l.Copies, l.Want)
+	if l.Want == 1 {
+		where = fmt.Sprintf("%s on %s (one copy: this ring has one node)", l.Action, escape(strings.Join(l.Nodes, ", ")))
+	}
+	return fmt.Sprintf("%s  %s%s  %s  %s", escape(l.Name), size(l.Size), wire, where, took(d))
+}
+
+// explain says what is stored under a name that is taken.
+func (s *storer) explain(ctx context.Context, err error) error {
+	failure := api.Describe(err)
+	if failure.ID != "exists" || failure.Existing == nil || ctx.Err() != nil {
+		return err
+	}
+	old := failure.Existing
+	failure.Message = fmt.Sprintf("%q is already stored and differs (%s, by %s, %s)",
+		old.Name, size(old.Size), old.Publisher, clock(old.Stored, time.Now()))
+	failure.Hint = "--force replaces it, --as NAME stores under another name"
+	return failure
+}

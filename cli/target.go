@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// target is where fetched files go. Names from the ring are not trusted:
+// everything is done through root, which nothing leads out of.
+type target struct {
+	root   *os.Root
+	shown  string   // before the names of files when they are printed
+	file   string   // the one file's name in root; empty: each file under its own name
+	stream *os.File // set alone when the target is a device or a pipe
+}
+
+// openTarget reads -o: an existing folder, or a path that ends in a slash, is
+// a folder and made if missing; otherwise it is the file.
+func openTarget(output string, several bool) (*target, error) {
+	info, err := os.Stat(output)
+	folder := strings.HasSuffix(output, "/") || strings.HasSuffix(output, string(filepath.Separator))
+	switch {
+	case err == nil && !info.IsDir() && !info.Mode().IsRegular() && !folder && !several:
+		stream, err := os.OpenFile(output, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, writing(err)
+		}
+		return &target{stream: stream, shown: output}, nil
+	case err == nil && info.IsDir():
+		folder = true
+	case folder:
+		if err := os.MkdirAll(output, 0o777); err != nil {
+			return nil, writing(err)
+		}
+	case several:
+		return nil, usagef("-o %s is a file, and there are several to fetch; a folder ends in a slash", output)
+	}
+	t := &target{shown: output}
+	dir := output
+	if !folder {
+		t.file = filepath.Base(output)
+		dir = filepath.Dir(output)
+		t.shown = dir
+	}
+	if t.root, err = os.OpenRoot(dir); err != nil {
+		return nil, writing(err)
+	}
+	return t, nil
+}
+
+func (t *target) close() {
+	if t.root != nil {
+		_ = t.root.Close()
+	}
+	if t.stream != nil {
+		_ = t.stream.Close()
+	}
+}
+
+// place returns where the file name goes, relative to root, and makes the
+// folders it goes to.
+func (t *target) place(name string) (string, error) {
+	if t.file != "" {
+		return t.file, nil
+	}
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) || local == "." || filepath.ToSlash(filepath.Clean(local)) != name {
+		return "", withHint(usagef("%q is no safe name for a file here", name), "-o FILE gives it another one")
+	}
+	if err := t.root.MkdirAll(filepath.Dir(local), 0o777); err != nil {
+		return "", writing(err)
+	}
+	return local, nil
+}
+
+// path is local as it is printed.
+func (t *target) path(local string) string { return filepath.Join(t.shown, local) }
+
+// partOf is the temporary file for a content that goes to local. Its name is
+// the same in every attempt, so that the next one can go on where one broke
+// off, and another one for another version.
+func partOf(local, sha256 string) string {
+	dir, base := filepath.Split(local)
+	const most = 200 // of the 255 bytes of a file name
+	for len(base) > most {
+		base = base[:len(base)-1]
+	}
+	return dir + "." + strings.ToValidUTF8(base, "") + "." + sha256[:min(16, len(sha256))] + ".dhtfs-part"
+}
+
+// free returns the first of "name (1).ext", "name (2).ext", … that does not exist.
+func (t *target) free(local string) (string, error) {
+	extension := filepath.Ext(local)
+	if extension == filepath.Base(local) {
+		extension = "" // a dot file
+	}
+	stem := strings.TrimSuffix(local, extension)
+	for i := 1; i < 10000; i++ {
+		candidate := fmt.Sprintf("%s (%d)%s", stem, i, extension)
+		if _, err := t.root.Lstat(candidate); errors.Is(err, fs.ErrNotExist) {
+			return candidate, nil
+		} else if err != nil {
+			return "", writing(err)
+		}
+	}
+	return "", occupied(t.path(local))
+}
+
+// publish gives a finished temporary file its name. Unless overwrite is set, a
+// file that has come there meanwhile stays.
+func (t *target) publish(part, local string, overwrite bool) error {
+	if overwrite {
+		return writing(t.root.Rename(part, local))
+	}
+	err := t.root.Link(part, local)
+	if err == nil {
+		return writing(t.root.Remove(part))
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return occupied(t.path(local))
+	}
+	return writing(t.root.Rename(part, local)) // a file system without links
+}
+
+// sync makes the name of local durable.
+func (t *target) sync(local string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no call for that
+	}
+	dir, err := t.root.Open(filepath.Dir(local))
+	if err != nil {
+		return writing(err)
+	}
+	return writing(errors.Join(dir.Sync(), dir.Close()))
+}
+
+// identical reports whether the file at local has this size and SHA-256.
+func (t *target) identical(local string, file api.File) (bool, error) {
+	f, err := t.root.Open(local)
+	if err != nil {
+		return false, writing(err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() != file.Size {
+		return false, err
+	}
+	sum := newSum()
+	if _, err := io.Copy(sum, f); err != nil {
+		return false, writing(err)
+	}
+	return sum.is(file.SHA256), nil
+}
+
+// occupied says that another file is where a fetched one should go.
+func occupied(path string) error {
+	return &api.Error{
+		Code:    api.ExitExists,
+		ID:      "target_exists",
+		Message: fmt.Sprintf("%s exists already and differs", path),
+		Hint:    "--conflict overwrite replaces it, --conflict rename keeps both, -o FILE fetches to another place",
+	}
+}
+
+// writing is an error of the local disk, which is not one of the ring; nil stays nil.
+func writing(err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := &api.Error{Code: api.ExitError, ID: "local_file", Message: fmt.Sprintf("cannot write: %v", err)}
+	if diskFull(err) {
+		failure.Code, failure.ID = api.ExitNoSpace, "local_disk_full"
+		failure.Hint = "make room on this disk, and call the same command again"
+	}
+	return failure
+}

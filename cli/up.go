@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+func newUpCommand(a *app) *cobra.Command {
+	var o nodeOptions
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start this node in the background; without a ring, create one",
+		Long: `Start the node of this home in the background and wait until it is ready. If
+the home is no member of a ring, a new ring is created. The flags are
+remembered: a later bare "dhtfs up" brings the same node back.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runUp(cmd.Context(), a, cmd, &o) },
+	}
+	o.AddFlags(cmd.Flags(), true)
+	return cmd
+}
+
+func runUp(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) error {
+	if err := a.paths.make(); err != nil {
+		return err
+	}
+	unlock, running, err := claim(ctx, a)
+	if err != nil {
+		return err
+	}
+	if running != nil {
+		return reportUp(ctx, a, *running, "running")
+	}
+	_, founded, err := foundIfNone(a.paths, o)
+	unlock()
+	if err != nil {
+		return err
+	}
+	info, err := launch(ctx, a, arguments(cmd.Flags(), a.given))
+	if err != nil {
+		return err
+	}
+	if founded {
+		return reportUp(ctx, a, info, "created")
+	}
+	return reportUp(ctx, a, info, "started")
+}
+
+// claimTimeout is how long claim waits for another process that is about to
+// start or stop the daemon.
+const claimTimeout = 30 * time.Second
+
+// claim takes the lock of the home, or finds that its daemon is running.
+func claim(ctx context.Context, a *app) (unlock func(), running *daemonInfo, err error) {
+	deadline := time.After(claimTimeout)
+	for {
+		unlock, err := lockHome(a.paths)
+		if err == nil || !errors.Is(err, filestore.ErrLocked) {
+			return unlock, nil, err
+		}
+		if info, err := readDaemonInfo(a.paths.daemonFile()); err == nil && waitReady(ctx, a) == nil {
+			return nil, &info, nil
+		}
+		select {
+		case <-deadline:
+			return nil, nil, err
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// upDocument is what up and join print with --json.
+type upDocument struct {
+	Schema  string `json:"schema"` // dhtfs.up/v1
+	Action  string `json:"action"` // created, joined, started or running
+	Ring    string `json:"ring"`
+	Node    string `json:"node"`
+	NodeID  string `json:"node_id"`
+	Listen  string `json:"listen"`
+	HTTP    string `json:"http"`
+	PID     int    `json:"pid"`
+	Members int    `json:"members"`
+}
+
+func reportUp(ctx context.Context, a *app, info daemonInfo, action string) error {
+	client := a.client()
+	defer client.Close()
+	status, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if a.global.json {
+		return a.printJSON(upDocument{
+			Schema:  "dhtfs.up/v1",
+			Action:  action,
+			Ring:    status.Ring,
+			Node:    status.Node,
+			NodeID:  status.NodeID,
+			Listen:  info.Listen,
+			HTTP:    info.HTTP,
+			PID:     info.PID,
+			Members: status.Members,
+		})
+	}
+	if a.global.quiet {
+		return nil
+	}
+	if action == "created" || action == "joined" {
+		a.printf("created identity %s (node %s)\n", escape(status.Node), short(status.NodeID))
+	}
+	verb := map[string]string{
+		"created": "started ring", "joined": "joined ring", "started": "back on ring", "running": "already running on ring",
+	}[action]
+	a.printf("%s %q, listening on %s", verb, status.Ring, bare(info.Listen))
+	if info.HTTP != "" {
+		a.printf(", dashboard http://%s", info.HTTP)
+	}
+	a.printf("\n")
+	if status.Members == 1 {
+		a.printf("This ring has one node; files have one copy. To add a machine:  %s\n", a.command("invite"))
+	} else if action == "joined" {
+		a.printf("This ring has %s.\n", plural(status.Members, "node"))
+	}
+	return nil
+}
+
+// bare is the port alone of an address that stands for every interface.
+func bare(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return port
+	}
+	return address
+}
+
+func newJoinCommand(a *app) *cobra.Command {
+	var o nodeOptions
+	cmd := &cobra.Command{
+		Use:   "join TOKEN|-",
+		Short: "Join a ring with the token that invite printed; implies up",
+		Args:  cobra.ExactArgs(1),
+		RunE:  func(cmd *cobra.Command, args []string) error { return runJoin(cmd.Context(), a, cmd, &o, args[0]) },
+	}
+	o.AddFlags(cmd.Flags(), false)
+	return cmd
+}
+
+func runJoin(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions, token string) error {
+	if token == "-" {
+		line, err := readLine(a.stdin)
+		if err != nil {
+			return err
+		}
+		token = line
+	}
+	if err := a.paths.make(); err != nil {
+		return err
+	}
+	unlock, running, err := claim(ctx, a)
+	if err != nil {
+		return err
+	}
+	if running != nil {
+		return alreadyMember(a)
+	}
+	err = join(ctx, a, o, strings.TrimSpace(token))
+	unlock()
+	if err != nil {
+		return err
+	}
+	info, err := launch(ctx, a, arguments(cmd.Flags(), a.given))
+	if err != nil {
+		return err
+	}
+	return reportUp(ctx, a, info, "joined")
+}
+
+// join makes this home a member; the caller has its lock.
+func join(ctx context.Context, a *app, o *nodeOptions, token string) error {
+	if _, err := node.LoadMembership(a.paths.Membership); err == nil {
+		return alreadyMember(a)
+	}
+	_, err := node.Join(ctx, node.JoinOptions{Dir: a.paths.Membership, Token: token, Label: o.name, VNodes: o.vnodes})
+	return err
+}
+
+func alreadyMember(a *app) error {
+	return &api.Error{
+		Code:    api.ExitError,
+		ID:      "already_member",
+		Message: "the home " + a.paths.place() + " is a member of a ring already",
+		Hint:    "leave it first:  " + a.command("logout") + ",  or use another home:  dhtfs --home DIR join TOKEN",
+	}
+}

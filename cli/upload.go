@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// upload is one file to store.
+type upload struct {
+	name  string
+	path  string      // empty: standard input
+	info  fs.FileInfo // of the file when it was found; nil for standard input
+	error error       // why it cannot be stored, when that is known already
+}
+
+// total is the size of all uploads, -1 if one has no known size.
+func total(uploads []upload) int64 {
+	var sum int64
+	for _, u := range uploads {
+		if u.path == "" {
+			return -1
+		}
+		if u.info != nil {
+			sum += u.info.Size()
+		}
+	}
+	return sum
+}
+
+// store brings one file to the ring, and no content where the ring has it
+// already or would refuse it.
+func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
+	if u.error != nil {
+		return api.Stored{}, u.error
+	}
+	if err := filestore.ValidateName(u.name); err != nil {
+		return api.Stored{}, err
+	}
+	limit := s.options.retry
+	if u.path == "" {
+		limit = 0 // standard input cannot be read twice
+	}
+	var stored api.Stored
+	op := newOperation()
+	base, known := uint64(0), false
+	told := false
+	again := func(err error) {
+		if !told {
+			s.app.inform("%s: %s; trying again\n", escape(u.name), escape(api.Describe(err).Message))
+		}
+		told = true
+	}
+	err := retry(ctx, limit, again, func(int) error {
+		if !known {
+			found, settled, err := s.look(ctx, u)
+			if err != nil {
+				return err
+			}
+			if settled {
+				stored = api.Stored{Action: found.action, File: found.File, Copies: found.Copies, Want: found.Want, Nodes: found.durable()}
+				return nil
+			}
+			base, known = found.Changes, true
+		}
+		var err error
+		stored, err = s.send(ctx, u, op, base)
+		return err
+	})
+	return stored, err
+}
+
+// found is what the ring has under a name, and what that means for a store.
+type found struct {
+	api.Stat
+	action string
+}
+
+func (f found) durable() []api.Holder {
+	var holders []api.Holder
+	for _, h := range f.Holders {
+		if h.State == string(node.Durable) {
+			holders = append(holders, h)
+		}
+	}
+	return holders
+}
+
+// look asks what is stored under the name of u. It is settled when nothing
+// needs to be sent.
+func (s *storer) look(ctx context.Context, u upload) (f found, settled bool, err error) {
+	stat, err := s.client.Stat(ctx, u.name)
+	if errors.Is(err, node.ErrNotFound) {
+		f.Changes = api.Describe(err).Changes
+		return f, false, nil
+	}
+	if err != nil {
+		return f, false, err
+	}
+	f.Stat = stat
+	if u.path == "" || !stat.Confirmed || s.options.replicas > 0 || s.options.quorum > 0 {
+		return f, false, nil
+	}
+	if u.info.Size() == stat.Size {
+		sum, err := s.hash(u)
+		if err != nil {
+			return f, false, err
+		}
+		if sum == stat.SHA256 {
+			f.action = string(node.Identical)
+			return f, true, nil
+		}
+	}
+	switch s.ifExists() {
+	case node.Skip:
+		f.action = string(node.Skipped)
+		return f, true, nil
+	case node.Fail:
+		file := stat.File
+		failure := api.Describe(node.ErrExists)
+		failure.Existing = &file
+		return f, false, failure
+	}
+	return f, false, nil
+}
+
+func (s *storer) ifExists() node.IfExists {
+	if s.options.force {
+		return node.Replace
+	}
+	e, _ := node.ParseIfExists(s.options.ifExists) // validate has seen it
+	return e
+}
+
+func (s *storer) hash(u upload) (string, error) {
+	f, err := os.Open(u.path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", u.path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// send makes one attempt to store the content of u.
+func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uint64) (api.Stored, error) {
+	options := node.StoreOptions{
+		Op:       op,
+		Base:     base,
+		IfExists: s.ifExists(),
+		Mode:     0o644,
+		Modified: time.Now(),
+		Replicas: s.options.replicas,
+		Quorum:   s.options.quorum,
+		Compress: s.options.compress,
+	}
+	content := s.app.stdin
+	if u.path != "" {
+		file, err := os.Open(u.path)
+		if err != nil {
+			return api.Stored{}, err
+		}
+		defer func() { _ = file.Close() }()
+		before, err := file.Stat()
+		if err != nil {
+			return api.Stored{}, err
+		}
+		options.Size, options.Mode, options.Modified = before.Size(), before.Mode().Perm(), before.ModTime()
+		content = &steadyReader{file: file, before: before, left: before.Size()}
+	}
+	if s.limiter != nil {
+		content = &limitedReader{r: content, wait: func(n int) error { return s.limiter.WaitN(ctx, n) }}
+	}
+	counted := s.progress.reader(content)
+	stored, err := s.client.Store(ctx, u.name, counted, options)
+	if err != nil {
+		s.progress.add(-counted.n)
+	}
+	return stored, err
+}
+
+// steadyReader reads a file that nobody changes meanwhile. It looks at size and
+// modification time again before it gives out the last bytes, so that a mixed
+// content is never complete.
+type steadyReader struct {
+	file   *os.File
+	before fs.FileInfo
+	left   int64
+}
+
+func (r *steadyReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.file.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		return 0, changed(r.before.Name())
+	}
+	if err != nil || r.left > 0 {
+		return n, err
+	}
+	now, err := r.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if now.Size() != r.before.Size() || !now.ModTime().Equal(r.before.ModTime()) {
+		return 0, changed(r.before.Name())
+	}
+	return n, nil
+}
+
+func changed(name string) error {
+	return &api.Error{
+		Code:    api.ExitError,
+		ID:      "changed",
+		Message: fmt.Sprintf("%q was changed while it was being stored; nothing was stored", name),
+		Hint:    "store it again when it is finished",
+	}
+}
