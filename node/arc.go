@@ -1,0 +1,54 @@
+package node
+
+import "github.com/dhtfs/dhtfs/chord"
+
+// arc is the stretch (After, UpTo] of the ring; equal ends mean all of it.
+type arc struct {
+	After chord.ID `cbor:"1,keyasint"`
+	UpTo  chord.ID `cbor:"2,keyasint"`
+}
+
+func (a arc) contains(key chord.ID) bool { return chord.BetweenIncl(key, a.After, a.UpTo) }
+
+// arcs is a set of stretches; they may touch and overlap.
+type arcs []arc
+
+func (s arcs) contains(key chord.ID) bool {
+	for _, a := range s {
+		if a.contains(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// cover reports whether every key of a is in some arc of s. It walks back from
+// the end of a, each step to the beginning of the arc that reaches farthest.
+func (s arcs) cover(a arc) bool {
+	if a.After == a.UpTo { // the whole ring: one half, then the other
+		middle := a.After.Plus2Exp(chord.Bits - 1)
+		return s.cover(arc{a.After, middle}) && s.cover(arc{middle, a.UpTo})
+	}
+	at := a.UpTo
+	for {
+		var reach chord.ID
+		for _, x := range s {
+			if !x.contains(at) {
+				continue
+			}
+			if x.After == x.UpTo {
+				return true
+			}
+			if d := x.After.Distance(at); d.Compare(reach) > 0 {
+				reach = d
+			}
+		}
+		if reach == (chord.ID{}) {
+			return false
+		}
+		if reach.Compare(a.After.Distance(at)) >= 0 {
+			return true
+		}
+		at = reach.Distance(at)
+	}
+}

@@ -1,0 +1,30 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"pgregory.net/rapid"
+
+	"github.com/dhtfs/dhtfs/chord"
+)
+
+// smallID makes an ID of one byte, spread over the ring, so that arcs meet.
+func smallID(b byte) chord.ID { return chord.ID{b << 4} }
+
+// TestCoverAgainstCounting compares cover with trying each of the sixteen points.
+func TestCoverAgainstCounting(t *testing.T) {
+	point := rapid.Map(rapid.ByteRange(0, 15), smallID)
+	one := rapid.Custom(func(t *rapid.T) arc { return arc{point.Draw(t, "after"), point.Draw(t, "upTo")} })
+	rapid.Check(t, func(t *rapid.T) {
+		s := arcs(rapid.SliceOfN(one, 0, 5).Draw(t, "arcs"))
+		a := one.Draw(t, "arc")
+		want := true
+		for b := range byte(16) {
+			if a.contains(smallID(b)) && !s.contains(smallID(b)) {
+				want = false
+			}
+		}
+		assert.Equal(t, want, s.cover(a))
+	})
+}

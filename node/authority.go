@@ -1,0 +1,145 @@
+package node
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// authority is what this node may say about names that it has no record of.
+//
+// An arc becomes known once the node has compared it with a majority of those
+// who had it. Names that it heard of there and has no record of yet are
+// pending: it answers "don't know" for them. A claim is an arc that was known
+// with nothing pending; claims are durable. After a restart nothing is known,
+// since names may have come and gone meanwhile, but a claim from before counts
+// when the members of a group compare with each other: the ring can be
+// switched off as a whole and come back.
+type authority struct {
+	store *filestore.Store
+
+	mu      sync.Mutex
+	known   arcs
+	claims  arcs
+	pending map[string]rangeEntry
+}
+
+const metaClaims = "authority"
+
+func openAuthority(s *filestore.Store) (*authority, error) {
+	a := &authority{store: s, pending: map[string]rangeEntry{}}
+	b, err := s.Meta(metaClaims)
+	if err != nil || b == nil {
+		return a, err
+	}
+	return a, cbor.Unmarshal(b, &a.claims)
+}
+
+// knowledge is what a voter may answer for a name without a record.
+func (a *authority) knowledge(name string) register.Knowledge {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, waiting := a.pending[name]; waiting || !a.known.contains(chord.KeyOf(name)) {
+		return register.Ignorant
+	}
+	return register.Authoritative
+}
+
+// knows reports whether the whole arc is known.
+func (a *authority) knows(x arc) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known.cover(x)
+}
+
+// claimed reports whether the whole arc is known or was when the node last ran.
+func (a *authority) claimed(x arc) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.known.cover(x) || a.claims.cover(x)
+}
+
+// learn makes an arc known but for the names in missing.
+func (a *authority) learn(x arc, missing []rangeEntry) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range missing {
+		a.pending[e.Name] = e
+	}
+	if !a.known.cover(x) {
+		a.known = append(a.known, x)
+	}
+}
+
+// arrived notes that the node has a record of name now.
+func (a *authority) arrived(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.pending, name)
+}
+
+// waiting returns the pending names of an arc.
+func (a *authority) waiting(x arc) []rangeEntry {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var l []rangeEntry
+	for name, e := range a.pending {
+		if x.contains(chord.KeyOf(name)) {
+			l = append(l, e)
+		}
+	}
+	return l
+}
+
+// retain drops whatever is outside the arcs that the node is responsible for
+// now, since nobody tells it about names there any more, and makes the claims durable.
+func (a *authority) retain(mine arcs) error {
+	a.mu.Lock()
+	var known, claims arcs
+	for _, x := range mine {
+		if a.known.cover(x) {
+			known = append(known, x)
+		}
+	}
+	for name := range a.pending {
+		if !known.contains(chord.KeyOf(name)) {
+			delete(a.pending, name)
+		}
+	}
+	for _, x := range mine {
+		if !known.cover(x) {
+			if a.claims.cover(x) {
+				claims = append(claims, x)
+			}
+			continue
+		}
+		if !a.pendingIn(x) {
+			claims = append(claims, x)
+		}
+	}
+	same := slices.Equal(claims, a.claims)
+	a.known, a.claims = known, claims
+	a.mu.Unlock()
+	if same {
+		return nil
+	}
+	b, err := cbor.Marshal(claims)
+	if err != nil {
+		return err
+	}
+	return a.store.SetMeta(metaClaims, b)
+}
+
+func (a *authority) pendingIn(x arc) bool {
+	for name := range a.pending {
+		if x.contains(chord.KeyOf(name)) {
+			return true
+		}
+	}
+	return false
+}

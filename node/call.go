@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// callTimeout bounds one control call. A machine that is down refuses at once;
+// one that is paused or cut off costs this long.
+const callTimeout = 3 * time.Second
+
+// reply is one machine's answer, or the reason why there is none.
+type reply[T any] struct {
+	from MachineID
+	is   T
+	err  error
+}
+
+// ask puts a question to every machine at once and hands over the answers in
+// the order they arrive. The channel has room for all of them: a caller may
+// stop listening, and what was asked goes on without it. The node waits for
+// stragglers before Run returns.
+func ask[T any](n *Node, to []MachineID, question func(m MachineID) (T, error)) <-chan reply[T] {
+	c := make(chan reply[T], len(to))
+	for _, m := range to {
+		n.tasks.Go(func() {
+			v, err := question(m)
+			c <- reply[T]{m, v, err}
+		})
+	}
+	return c
+}
+
+// call is a control call to another machine, bounded by callTimeout. The
+// caller's end does not end it: a change under way is better completed.
+func (n *Node) call(ctx context.Context, m MachineID, kind uint16, req, resp any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	return n.net.Call(ctx, n.members.peer(m), kind, req, resp)
+}
+
+func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a register.Answer, err error) {
+	if m == n.self() {
+		return n.onRead(readRequest{Name: name})
+	}
+	err = n.call(ctx, m, callRead, readRequest{Name: name}, &a)
+	return a, err
+}
+
+func (n *Node) sendPrepare(ctx context.Context, m MachineID, p register.Prepare) (a register.Answer, err error) {
+	if m == n.self() {
+		return n.onPrepare(p)
+	}
+	err = n.call(ctx, m, callPrepare, p, &a)
+	return a, err
+}
+
+func (n *Node) sendAccept(ctx context.Context, m MachineID, p register.Accept) (a register.Answer, err error) {
+	if m == n.self() {
+		return n.onAccept(p)
+	}
+	err = n.call(ctx, m, callAccept, p, &a)
+	return a, err
+}

@@ -1,0 +1,254 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// How long a coordinator tries and waits.
+const (
+	changeTimeout = 15 * time.Second       // for one change, all its ballots together
+	keepTimeout   = 4 * time.Second        // for finishing a value on behalf of a read
+	lastCopyGrace = 500 * time.Millisecond // for the N-th copy once there are W
+	firstPause    = 10 * time.Millisecond  // after a lost ballot, doubled each time up to
+	longestPause  = 500 * time.Millisecond
+)
+
+// outcome is a chosen record and who accepted it.
+type outcome struct {
+	record    filestore.Record
+	result    filestore.Result
+	view      register.View
+	acceptors []MachineID // voters of the record that confirmed
+	moved     bool        // the voters are where the task wanted them
+}
+
+// patience says how long to wait for acceptances beyond the quorum.
+type patience uint8
+
+const (
+	forGrace patience = iota // for lastCopyGrace
+	forAll                   // until each has answered or failed: repair
+)
+
+// change runs a task on a name's register until a record is chosen. The errors
+// are ErrUnavailable when nothing was proposed, ErrOutcome when something may
+// have been chosen all the same, and ErrNotFound when there is nothing to keep
+// or to move.
+func (n *Node) change(ctx context.Context, name string, task register.Task, wait patience) (outcome, error) {
+	view, err := n.view(ctx, name)
+	if err != nil {
+		return outcome{}, err
+	}
+	return n.changeFrom(ctx, name, view, task, wait)
+}
+
+// changeFrom is change with a view to begin with.
+func (n *Node) changeFrom(ctx context.Context, name string, view register.View, task register.Task, wait patience) (outcome, error) {
+	proposed := false
+	pause := firstPause
+	counter := uint64(0)
+	for {
+		next, err := n.store.NextCounter(max(counter, view.Basis.Counter))
+		if err != nil {
+			return outcome{}, err
+		}
+		round := register.NewRound(name, filestore.Ballot{Counter: next, Machine: n.self()}, view, task)
+		step := n.prepare(ctx, round)
+		if step == register.Propose {
+			proposed = true
+			step = n.accept(ctx, round, wait)
+		}
+		switch step {
+		case register.Chosen:
+			return n.outcomeOf(round), nil
+		case register.Absent:
+			return outcome{}, ErrNotFound
+		case register.Unknown:
+			return outcome{}, ErrOutcome
+		}
+		counter = round.Outbid().Counter
+		if err := sleep(ctx, time.Duration(rand.Int64N(int64(pause)))+pause/2); err != nil {
+			if proposed {
+				return outcome{}, fmt.Errorf("%w: %w", ErrOutcome, ErrUnavailable)
+			}
+			return outcome{}, ErrUnavailable
+		}
+		pause = min(2*pause, longestPause)
+		view = n.nextView(ctx, name, view, round.Learned())
+	}
+}
+
+// nextView is where the next ballot goes: to the newest list that was heard
+// of, now and then back to the previous one in case the newest was never chosen
+// and those it names do not answer.
+func (n *Node) nextView(ctx context.Context, name string, tried, learned register.View) register.View {
+	if learned.Basis.Compare(tried.Basis) > 0 {
+		return learned
+	}
+	if v, err := n.view(ctx, name); err == nil && (v.Basis.Compare(tried.Basis) > 0 || rand.IntN(4) == 0) {
+		return v
+	}
+	return tried
+}
+
+func (n *Node) outcomeOf(r *register.Round) outcome {
+	rec, result := r.Proposal()
+	o := outcome{record: rec, result: result, view: r.ChosenView(), moved: r.Moved()}
+	for _, m := range r.Acceptors() {
+		if rec.Voters.Contains(m) {
+			o.acceptors = append(o.acceptors, m)
+		}
+	}
+	return o
+}
+
+// prepare is the first half of a round: Propose, Again, Absent or Unknown.
+func (n *Node) prepare(ctx context.Context, r *register.Round) register.Next {
+	msg, to := r.Prepare()
+	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendPrepare(ctx, m, msg) })
+	for range to {
+		select {
+		case a := <-answers:
+			step := register.Wait
+			if a.err != nil {
+				step = r.OnSilence(a.from)
+			} else {
+				step = r.OnPromise(a.from, a.is)
+			}
+			if step != register.Wait {
+				return step
+			}
+		case <-ctx.Done():
+			return register.Again
+		}
+	}
+	return register.Again
+}
+
+// accept is the second half of a round: Chosen or Again. Machines that lack the
+// content are made to obtain it from those that have it.
+func (n *Node) accept(ctx context.Context, r *register.Round, wait patience) register.Next {
+	msg, to := r.Accept()
+	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
+		a, err := n.sendAccept(ctx, m, msg)
+		if err == nil && a.Status == register.NoContent {
+			if err := n.makeObtain(ctx, m, msg.Record, nil); err != nil {
+				return a, err
+			}
+			return n.sendAccept(ctx, m, msg)
+		}
+		return a, err
+	})
+	want := n.quorum(len(msg.Record.Voters.New))
+	result := register.Again
+	var grace <-chan time.Time
+	for range to {
+		select {
+		case a := <-answers:
+			step := register.Wait
+			if a.err != nil {
+				n.log.Debug("no acceptance", "name", msg.Record.Name, "peer", n.members.label(a.from), "err", a.err)
+				step = r.OnSilence(a.from)
+			} else {
+				step = r.OnAccepted(a.from, a.is)
+			}
+			if step == register.Again {
+				return step
+			}
+			if step == register.Chosen {
+				result = step
+			}
+		case <-grace:
+			return result
+		case <-ctx.Done():
+			return result
+		}
+		if wait == forGrace && grace == nil && result == register.Chosen && len(r.Acceptors()) >= want {
+			grace = time.After(lastCopyGrace)
+		}
+	}
+	return result
+}
+
+// view finds out which voters to ask about a name: this node's own record where
+// it is a voter, else the newest record that the key's group has, else the
+// group itself, for a name that is not stored.
+func (n *Node) view(ctx context.Context, name string) (register.View, error) {
+	own, err := n.store.Register(name)
+	if err != nil {
+		return register.View{}, err
+	}
+	best := register.View{}
+	if own.Record != nil {
+		best = register.View{Voters: own.Record.Voters, Basis: own.Accepted}
+		if best.Voters.Contains(n.self()) {
+			return best, nil
+		}
+	}
+	p, err := n.place(ctx, chord.KeyOf(name))
+	if err != nil {
+		return register.View{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	group := machinesOf(p.group())
+	known := n.newest(ctx, name, group, &best)
+	if best.Basis.IsZero() && known < len(group) {
+		// Some of the group cannot say. Those before it on the ring may have it still.
+		n.newest(ctx, name, machinesOf(p.Live[len(group):]), &best)
+	}
+	if best.Basis.IsZero() {
+		best.Voters = filestore.Voters{New: n.target(p, chord.KeyOf(name), nil)}
+	}
+	return best, nil
+}
+
+// newest asks machines for their record of a name, keeps the newest view among
+// best and theirs in best, and counts those that knew.
+func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *register.View) (known int) {
+	to = slices.DeleteFunc(to, func(m MachineID) bool { return m == n.self() && !best.Basis.IsZero() })
+	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
+	for range to {
+		a := <-answers
+		if a.err != nil || a.is.Status != register.OK {
+			continue
+		}
+		known++
+		if a.is.Record != nil && a.is.Accepted.Compare(best.Basis) > 0 {
+			*best = register.View{Voters: a.is.Record.Voters, Basis: a.is.Accepted}
+		}
+	}
+	return known
+}
+
+func machinesOf(peers []chord.Peer) []MachineID {
+	l := make([]MachineID, len(peers))
+	for i, p := range peers {
+		l[i] = p.Machine
+	}
+	return l
+}
+
+// sleep waits unless the context ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// unavailable reports whether an error means that too few nodes answered.
+func unavailable(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcome)
+}

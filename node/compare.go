@@ -1,0 +1,140 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Comparing: the members of a group tell each other what registers they have in
+// an arc of the ring. One digest settles the usual case, that nothing differs.
+
+// rangePage is how many entries one reply carries.
+const rangePage = 1000
+
+// entriesOf are this node's registers in an arc, in (key, name) order, with the
+// names it has only heard of.
+func (n *Node) entriesOf(a arc) ([]rangeEntry, error) {
+	var l []rangeEntry
+	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{}) {
+		if err != nil {
+			return nil, err
+		}
+		if reg.Record == nil {
+			continue
+		}
+		l = append(l, rangeEntry{
+			Name: reg.Record.Name,
+			View: register.View{Voters: reg.Record.Voters, Basis: reg.Accepted},
+			Held: reg.Held,
+			Live: !reg.Record.Deleted,
+		})
+	}
+	for _, e := range n.authority.waiting(a) {
+		e.Held, e.Only = false, true
+		l = append(l, e)
+	}
+	return l, nil
+}
+
+// digest is equal for two lists that agree on every name, its accepted ballot
+// and whether its content is held, in whatever order.
+func digest(entries []rangeEntry) filestore.Hash {
+	entries = slices.Clone(entries)
+	slices.SortFunc(entries, func(a, b rangeEntry) int { return strings.Compare(a.Name, b.Name) })
+	h := sha256.New()
+	var b []byte
+	for _, e := range entries {
+		b = binary.AppendUvarint(b[:0], uint64(len(e.Name)))
+		b = append(b, e.Name...)
+		b = binary.BigEndian.AppendUint64(b, e.View.Basis.Counter)
+		b = append(b, e.View.Basis.Machine[:]...)
+		h.Write(append(b, bit(e.Held)|bit(e.Only)<<1))
+	}
+	return filestore.Hash(h.Sum(nil))
+}
+
+func bit(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// onRange answers a peer that compares an arc.
+func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
+	a := arc{req.After, req.UpTo}
+	entries, err := n.entriesOf(a)
+	if err != nil {
+		return rangeReply{}, err
+	}
+	reply := rangeReply{Claim: n.authority.claimed(a)}
+	if digest(entries) == req.Digest {
+		reply.Same = true
+		return reply, nil
+	}
+	slices.SortFunc(entries, func(x, y rangeEntry) int { return strings.Compare(x.Name, y.Name) })
+	from, _ := slices.BinarySearchFunc(entries, req.From.Name, func(e rangeEntry, name string) int { return strings.Compare(e.Name, name) })
+	if req.From.Name != "" && from < len(entries) && entries[from].Name == req.From.Name {
+		from++
+	}
+	end := min(from+rangePage, len(entries))
+	reply.Entries = entries[from:end]
+	if reply.More = end < len(entries); reply.More {
+		reply.Next = cursor{Name: entries[end-1].Name}
+	}
+	return reply, nil
+}
+
+// compared is what one machine said about an arc.
+type compared struct {
+	from    MachineID
+	same    bool
+	claim   bool
+	entries []rangeEntry
+}
+
+// compareWith asks one machine for its registers in an arc.
+func (n *Node) compareWith(ctx context.Context, m MachineID, a arc, mine filestore.Hash) (compared, error) {
+	c := compared{from: m}
+	req := rangeRequest{After: a.After, UpTo: a.UpTo, Digest: mine}
+	for {
+		var reply rangeReply
+		if err := n.call(ctx, m, callRange, req, &reply); err != nil {
+			return c, err
+		}
+		c.claim, c.same = reply.Claim, reply.Same
+		c.entries = append(c.entries, reply.Entries...)
+		if !reply.More {
+			return c, nil
+		}
+		req.From = reply.Next
+	}
+}
+
+// responsibility are the places whose groups this node is in.
+func (n *Node) responsibility(ctx context.Context) ([]place, error) {
+	var mine []place
+	seen := map[chord.ID]bool{}
+	for _, at := range n.membership.Positions() {
+		for key := at; !seen[key]; {
+			seen[key] = true
+			p, err := n.place(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			if p.rank(n.self()) < 0 {
+				break
+			}
+			mine = append(mine, p)
+			key = p.After
+		}
+	}
+	return mine, nil
+}

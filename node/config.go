@@ -1,0 +1,85 @@
+package node
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/transfer"
+)
+
+// Config says what a node is made of. Membership and Listener are needed.
+type Config struct {
+	Membership *Membership
+	// Listener takes the ring's traffic; the node closes it.
+	Listener net.Listener
+	// Advertise are the addresses (host:port) that others dial, the most useful
+	// first. Empty: the listener's own, which must then be a specific one.
+	Advertise []string
+	// Dir is where files and registers live, under files/<node ID>/. Empty: in
+	// memory, and gone with the node.
+	Dir string
+	// Disk replaces Dir; for tests.
+	Disk filestore.Disk
+	// StateDir is where the membership is kept up to date. Empty: it is not.
+	StateDir string
+	// Capacity bounds the bytes of files kept here. 0: the disk's size does.
+	Capacity int64
+	// MinFree are bytes of the disk to leave free. 0: 1 GiB, or nothing in memory.
+	MinFree int64
+	// Label is this node's name for people. Empty: that of its certificate.
+	Label string
+	// Version of the software, shown by `dhtfs nodes`.
+	Version string
+	// Dial opens connections to other nodes. Nil: the network's.
+	Dial transfer.DialFunc
+	// Logger gets what people who run the node want to know. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Timing of repair. The zero value is right but for tests.
+	Timing Timing
+}
+
+// Timing says when a node looks after its files. Shorter heals sooner and costs
+// more comparing; RepairAfter should be longer than a restart takes, or every
+// restart copies files.
+type Timing struct {
+	RepairAfter time.Duration // after the ring changed near it; 15 s
+	RepairEvery time.Duration // when nothing happened; 1 min
+	JoinSettle  time.Duration // after a member came or left for good; 1 s
+	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
+}
+
+const defaultMinFree = 1 << 30
+
+func (c *Config) validate() error {
+	if c.Membership == nil || c.Listener == nil {
+		return errors.New("node: Membership and Listener are needed")
+	}
+	if c.Dir == "" && c.Disk == nil {
+		c.Disk = filestore.NewMemDisk()
+	} else if c.MinFree == 0 && c.Disk == nil {
+		c.MinFree = defaultMinFree
+	}
+	if len(c.Advertise) == 0 {
+		c.Advertise = []string{c.Listener.Addr().String()}
+	}
+	if c.Label == "" {
+		c.Label = c.Membership.Label()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	orElse(&c.Timing.RepairAfter, defaultRepairAfter)
+	orElse(&c.Timing.RepairEvery, defaultRepairEvery)
+	orElse(&c.Timing.JoinSettle, defaultJoinSettle)
+	orElse(&c.Timing.DropAfter, defaultDropAfter)
+	return nil
+}
+
+func orElse(d *time.Duration, otherwise time.Duration) {
+	if *d <= 0 {
+		*d = otherwise
+	}
+}

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Delete removes a file from the ring: a tombstone takes its place. A zero op
+// is a new operation; a retry carries the op and base of the first attempt. The
+// errors are ErrNotFound, ErrUnavailable and ErrOutcome, wrapped in an OpError.
+func (n *Node) Delete(ctx context.Context, name string, op filestore.OpID, base uint64) error {
+	if err := n.delete(ctx, name, op, base); err != nil {
+		return &OpError{Op: "delete", Name: name, Err: err}
+	}
+	return nil
+}
+
+func (n *Node) delete(ctx context.Context, name string, op filestore.OpID, base uint64) error {
+	if op == (filestore.OpID{}) {
+		f, err := n.find(ctx, name)
+		if err != nil {
+			return err
+		}
+		op, base = NewOp(), f.changes()
+	} else if err := filestore.ValidateName(name); err != nil {
+		return err
+	}
+	reply, err := n.requestChange(ctx, changeRequest{Name: name, Op: op, Base: base, Delete: true})
+	if err != nil {
+		return err
+	}
+	if reply.Result == filestore.ResultNotFound {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// requestChange has a change without content coordinated, by this node where it
+// is in the name's group, else by the first of the group that takes it.
+func (n *Node) requestChange(ctx context.Context, req changeRequest) (changeReply, error) {
+	candidates, err := n.coordinators(ctx, req.Name)
+	if err != nil {
+		return changeReply{}, err
+	}
+	var errs []error
+	for _, m := range candidates {
+		reply, err := n.sendChange(ctx, m, req)
+		if err == nil {
+			return reply, nil
+		}
+		errs = append(errs, err)
+		if !elsewhere(err) {
+			break
+		}
+	}
+	return changeReply{}, errors.Join(errs...)
+}
+
+func (n *Node) sendChange(ctx context.Context, m MachineID, req changeRequest) (reply changeReply, err error) {
+	if m == n.self() {
+		return n.onChange(ctx, req)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout+callTimeout)
+	defer cancel()
+	err = n.net.Call(ctx, n.members.peer(m), callChange, req, &reply)
+	return reply, err
+}
+
+// onChange coordinates a change without content.
+func (n *Node) onChange(ctx context.Context, req changeRequest) (changeReply, error) {
+	if err := filestore.ValidateName(req.Name); err != nil {
+		return changeReply{}, err
+	}
+	if n.state.leaving.Load() {
+		return changeReply{}, ErrLeaving
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	apply := func(cur *filestore.Record) (filestore.Record, filestore.Result) { return applyDelete(cur, req) }
+	if !req.Delete {
+		apply = func(cur *filestore.Record) (filestore.Record, filestore.Result) { return applyCompare(cur, req) }
+	}
+	o, err := n.change(ctx, req.Name, register.Task{Change: &register.Change{Op: req.Op, Base: req.Base, Apply: apply}}, forGrace)
+	if err != nil {
+		return changeReply{}, err
+	}
+	return n.replyOf(o), nil
+}
+
+// applyDelete is the change that a delete makes to a register.
+func applyDelete(cur *filestore.Record, req changeRequest) (filestore.Record, filestore.Result) {
+	if cur != nil && cur.Deleted {
+		return *cur, filestore.ResultNotFound
+	}
+	tombstone := filestore.Record{
+		Format: filestore.RecordFormat, Name: req.Name, Op: req.Op,
+		Deleted: true, DeletedAt: time.Now().UnixNano(),
+	}
+	if cur == nil {
+		return tombstone, filestore.ResultNotFound
+	}
+	return tombstone, filestore.ResultDeleted
+}
+
+// applyCompare is the change of a store whose content stayed at home because
+// the name was taken: it remembers how the comparison came out.
+func applyCompare(cur *filestore.Record, req changeRequest) (filestore.Record, filestore.Result) {
+	switch {
+	case cur == nil || cur.Deleted: // gone since: the content is needed after all
+		next := filestore.Record{
+			Format: filestore.RecordFormat, Name: req.Name, Op: req.Op,
+			Deleted: true, DeletedAt: time.Now().UnixNano(),
+		}
+		if cur != nil {
+			next = *cur
+		}
+		return next, filestore.ResultNotFound
+	case cur.SHA256 == req.Content.SHA256 && cur.Size == req.Content.Size:
+		return *cur, filestore.ResultIdentical
+	}
+	return *cur, filestore.ResultExists
+}

@@ -1,0 +1,70 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// place is where the keys of one arc belong, in the ring as this node sees it.
+type place struct {
+	arc
+	Live []chord.Peer // distinct live machines from the owner on; the first Want of them are the group
+	Want int          // min(N, members)
+}
+
+// group is the first Want distinct live machines.
+func (p place) group() []chord.Peer { return p.Live[:min(p.Want, len(p.Live))] }
+
+// rank is the machine's place in the group, 0 for the owner; -1 for none.
+func (p place) rank(m MachineID) int {
+	return slices.IndexFunc(p.group(), func(x chord.Peer) bool { return x.Machine == m })
+}
+
+// want is the number of copies the ring keeps of a file now.
+func (n *Node) want() int {
+	return max(1, min(n.genesis().N, n.members.count()))
+}
+
+// quorum is the number of durable copies that make an OK out of want.
+func (n *Node) quorum(want int) int {
+	return max(register.Majority(want), min(n.genesis().W, want))
+}
+
+// place looks up where key belongs. Machines that are leaving are passed over.
+func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
+	l, err := n.ring.Lookup(ctx, key)
+	if err != nil {
+		return place{}, err
+	}
+	live := l.Group(len(l.Successors) + 1)
+	live = slices.DeleteFunc(live, func(p chord.Peer) bool { return n.members.isLeaving(p.Machine) })
+	return place{arc: arc{l.After, l.Owner.ID}, Live: live, Want: n.want()}, nil
+}
+
+// target is the voter list that a name at key should have: the group, and
+// where fewer than Want machines are alive, members that are not, those that
+// are voters already before others. So a ring in which a node is down does not
+// take its vote away, and a file stored meanwhile is known to lack a copy.
+func (n *Node) target(p place, key chord.ID, current []MachineID) []MachineID {
+	var l []MachineID
+	add := func(m MachineID) {
+		if len(l) < p.Want && !slices.Contains(l, m) && n.members.counts(m) {
+			l = append(l, m)
+		}
+	}
+	for _, x := range p.group() {
+		add(x.Machine)
+	}
+	for _, m := range current {
+		add(m)
+	}
+	for _, m := range n.members.after(key) {
+		add(m)
+	}
+	slices.SortFunc(l, func(a, b MachineID) int { return bytes.Compare(a[:], b[:]) })
+	return l
+}

@@ -1,0 +1,259 @@
+package node
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"path"
+	"strings"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+)
+
+// listPage is how many files one page of a listing carries.
+const listPage = 500
+
+// List yields files in the order of their keys and stops with yield's error:
+// those that this node holds, or with Ring every file that some member holds.
+// Nothing but a page a node is kept in memory. Copies counts the nodes that
+// hold the version listed, as far as they answered; the summary says whether
+// all did.
+func (n *Node) List(ctx context.Context, o ListOptions, yield func(File) error) (ListSummary, error) {
+	var s ListSummary
+	var err error
+	if o.Ring {
+		s, err = n.listRing(ctx, o, yield)
+	} else {
+		s, err = n.listLocal(ctx, o, yield)
+	}
+	if err != nil {
+		return s, &OpError{Op: "list", Err: err}
+	}
+	return s, nil
+}
+
+// matches reports whether a name is wanted. A malformed pattern matches nothing.
+func (o ListOptions) matches(name string) bool {
+	if !strings.HasPrefix(name, o.Prefix) {
+		return false
+	}
+	if o.Pattern == "" {
+		return true
+	}
+	ok, err := path.Match(o.Pattern, name)
+	return ok && err == nil
+}
+
+// onList answers a peer with a page of the files held here.
+func (n *Node) onList(req listRequest) (listReply, error) {
+	var reply listReply
+	o := ListOptions{Prefix: req.Prefix, Pattern: req.Pattern}
+	from := filestore.Cursor{Key: req.After.Key, Name: req.After.Name}
+	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, from) {
+		if err != nil {
+			return reply, err
+		}
+		if reg.Record == nil || !reg.Held || !o.matches(reg.Record.Name) {
+			continue
+		}
+		if len(reply.Entries) == listPage {
+			last := reply.Entries[listPage-1].Record.Name
+			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
+			break
+		}
+		reply.Entries = append(reply.Entries, listEntry{Record: *reg.Record, Accepted: reg.Accepted, Held: reg.Held})
+	}
+	return reply, nil
+}
+
+// listLocal lists what is held here, and asks the other voters of each page's
+// files for their copies.
+func (n *Node) listLocal(ctx context.Context, o ListOptions, yield func(File) error) (ListSummary, error) {
+	asked := map[MachineID]bool{n.self(): true}
+	req := listRequest{Prefix: o.Prefix, Pattern: o.Pattern}
+	for {
+		page, err := n.onList(req)
+		if err != nil {
+			return ListSummary{}, err
+		}
+		files := make([]File, len(page.Entries))
+		questions := map[MachineID][]int{}
+		for i, e := range page.Entries {
+			files[i] = File{
+				Record: e.Record, Key: chord.KeyOf(e.Record.Name), Role: n.role(&e.Record),
+				Copies: 1, Want: len(e.Record.Voters.New),
+			}
+			for _, m := range e.Record.Voters.All() {
+				if m != n.self() {
+					questions[m] = append(questions[m], i)
+				}
+			}
+		}
+		n.countCopies(ctx, page.Entries, files, questions, asked)
+		for _, f := range files {
+			if err := yield(f); err != nil {
+				return summarize(asked), err
+			}
+		}
+		if !page.More {
+			return summarize(asked), nil
+		}
+		req.After = page.Next
+	}
+}
+
+// countCopies asks each machine for its share of a page. A machine that did not
+// answer once is not asked again.
+func (n *Node) countCopies(ctx context.Context, entries []listEntry, files []File, questions map[MachineID][]int, asked map[MachineID]bool) {
+	var to []MachineID
+	for m := range questions {
+		if answered, before := asked[m]; answered || !before {
+			to = append(to, m)
+		}
+	}
+	answers := ask(n, to, func(m MachineID) ([]HolderState, error) {
+		of := make([]holding, 0, len(questions[m]))
+		for _, i := range questions[m] {
+			e := entries[i]
+			of = append(of, holding{Name: e.Record.Name, Op: e.Record.Op, SHA256: e.Record.SHA256, At: e.Accepted})
+		}
+		return n.holdings(ctx, m, of)
+	})
+	for range to {
+		a := <-answers
+		asked[a.from] = a.err == nil
+		if a.err != nil {
+			continue
+		}
+		for k, i := range questions[a.from] {
+			if a.is[k] == Durable {
+				files[i].Copies++
+			}
+		}
+	}
+}
+
+func summarize(asked map[MachineID]bool) ListSummary {
+	s := ListSummary{Asked: len(asked)}
+	for _, answered := range asked {
+		if answered {
+			s.Answered++
+		}
+	}
+	return s
+}
+
+// listing is one member's pages while they are merged with the others'.
+type listing struct {
+	machine MachineID
+	req     listRequest
+	page    listReply
+	failed  bool
+}
+
+// head is the next entry; nil at the end.
+func (l *listing) head() *listEntry {
+	if len(l.page.Entries) == 0 {
+		return nil
+	}
+	return &l.page.Entries[0]
+}
+
+// listRing merges the listings of all members.
+func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) error) (ListSummary, error) {
+	var to []MachineID
+	for _, m := range n.members.all() {
+		to = append(to, m.Machine)
+	}
+	first := listRequest{Prefix: o.Prefix, Pattern: o.Pattern}
+	answers := ask(n, to, func(m MachineID) (listReply, error) { return n.sendList(ctx, m, first) })
+	s := ListSummary{Asked: len(to)}
+	var lists []*listing
+	for range to {
+		if a := <-answers; a.err == nil {
+			s.Answered++
+			lists = append(lists, &listing{machine: a.from, req: first, page: a.is})
+		}
+	}
+	for {
+		f, err := n.nextListed(ctx, lists)
+		if err != nil {
+			return s, err
+		}
+		if f == nil {
+			break
+		}
+		if err := yield(*f); err != nil {
+			return s, err
+		}
+	}
+	for _, l := range lists {
+		if l.failed {
+			s.Answered--
+		}
+	}
+	return s, nil
+}
+
+// nextListed takes the least name off all listings and returns its newest
+// version; nil at the end.
+func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) {
+	var least *listEntry
+	for _, l := range lists {
+		if e := l.head(); e != nil && (least == nil || compareListed(e, least) < 0) {
+			least = e
+		}
+	}
+	if least == nil {
+		return nil, ctx.Err()
+	}
+	name := least.Record.Name
+	var all []listEntry
+	newest := *least
+	for _, l := range lists {
+		e := l.head()
+		if e == nil || e.Record.Name != name {
+			continue
+		}
+		all = append(all, *e)
+		if e.Accepted.Compare(newest.Accepted) > 0 {
+			newest = *e
+		}
+		n.advance(ctx, l)
+	}
+	f := &File{
+		Record: newest.Record, Key: chord.KeyOf(name), Role: n.role(&newest.Record), Want: len(newest.Record.Voters.New),
+	}
+	for _, e := range all {
+		if e.Held && e.Record.Op == newest.Record.Op {
+			f.Copies++
+		}
+	}
+	return f, nil
+}
+
+// advance drops a listing's head and gets the next page when that was the last.
+func (n *Node) advance(ctx context.Context, l *listing) {
+	l.page.Entries = l.page.Entries[1:]
+	if len(l.page.Entries) > 0 || !l.page.More {
+		return
+	}
+	l.req.After = l.page.Next
+	page, err := n.sendList(ctx, l.machine, l.req)
+	l.page, l.failed = page, err != nil
+}
+
+func (n *Node) sendList(ctx context.Context, m MachineID, req listRequest) (listReply, error) {
+	if m == n.self() {
+		return n.onList(req)
+	}
+	var reply listReply
+	err := n.call(ctx, m, callList, req, &reply)
+	return reply, err
+}
+
+func compareListed(a, b *listEntry) int {
+	ka, kb := chord.KeyOf(a.Record.Name), chord.KeyOf(b.Record.Name)
+	return cmp.Or(bytes.Compare(ka[:], kb[:]), strings.Compare(a.Record.Name, b.Record.Name))
+}

@@ -1,0 +1,268 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// gossipEvery is how often a node compares its member set with that of one
+// other. Changes are passed on at once besides, to gossipFanout members.
+const (
+	gossipEvery  = 10 * time.Second
+	gossipFanout = 3
+	leavingFor   = 30 * time.Minute // how long a member that said it is leaving is believed
+)
+
+// members is the set of members as the node uses it. It may be used concurrently.
+type members struct {
+	set  *trust.Members
+	self MachineID
+	path string // where the set is kept; empty: nowhere
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	present []trust.Member // in order of machine ID
+	leaving map[MachineID]time.Time
+}
+
+func newMembers(set *trust.Members, self MachineID, path string, log *slog.Logger) *members {
+	m := &members{set: set, self: self, path: path, log: log, leaving: map[MachineID]time.Time{}}
+	m.refresh()
+	return m
+}
+
+func (m *members) refresh() {
+	present := m.set.Alive()
+	m.mu.Lock()
+	m.present = present
+	m.mu.Unlock()
+}
+
+// all are the members that have not left, in order of machine ID.
+func (m *members) all() []trust.Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.present
+}
+
+// others are all but this node and those that are leaving.
+func (m *members) others() []MachineID {
+	var l []MachineID
+	for _, x := range m.all() {
+		if x.Machine != m.self && !m.isLeaving(x.Machine) {
+			l = append(l, x.Machine)
+		}
+	}
+	return l
+}
+
+// count is the number of members that files can be kept on.
+func (m *members) count() int {
+	n := 0
+	for _, x := range m.all() {
+		if !m.isLeaving(x.Machine) {
+			n++
+		}
+	}
+	return n
+}
+
+// counts reports whether the machine is one of them.
+func (m *members) counts(id MachineID) bool {
+	x, ok := m.set.Get(id)
+	return ok && x.State == trust.Present && !m.isLeaving(id)
+}
+
+// setLeaving notes that a member is about to hand over and go, or no longer is.
+func (m *members) setLeaving(id MachineID, leaving bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if leaving {
+		m.leaving[id] = time.Now().Add(leavingFor)
+	} else {
+		delete(m.leaving, id)
+	}
+}
+
+func (m *members) isLeaving(id MachineID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	until, ok := m.leaving[id]
+	return ok && time.Now().Before(until)
+}
+
+// after orders the members by their first position at or after key.
+func (m *members) after(key chord.ID) []MachineID {
+	type placed struct {
+		machine MachineID
+		away    chord.ID
+	}
+	var l []placed
+	for _, x := range m.all() {
+		var best *chord.ID
+		for _, p := range x.Positions() {
+			if d := key.Distance(p); best == nil || d.Compare(*best) < 0 {
+				best = &d
+			}
+		}
+		if best != nil {
+			l = append(l, placed{x.Machine, *best})
+		}
+	}
+	slices.SortFunc(l, func(a, b placed) int { return a.away.Compare(b.away) })
+	ids := make([]MachineID, len(l))
+	for i, x := range l {
+		ids[i] = x.machine
+	}
+	return ids
+}
+
+// label is a machine's name for people; for one nobody has heard of, its ID's beginning.
+func (m *members) label(id MachineID) string {
+	if x, ok := m.set.Get(id); ok && x.Name != "" {
+		return x.Name
+	}
+	return chord.ID(id[:len(chord.ID{})]).Short()
+}
+
+// peer is how to reach a machine.
+func (m *members) peer(id MachineID) transfer.Peer {
+	x, _ := m.set.Get(id)
+	return transfer.Peer{Machine: id, Addrs: x.Addrs}
+}
+
+// positions are the ring positions of all members but this node, as peers of
+// the ring, and the machines that have left it.
+func (m *members) positions() (peers []chord.Peer, gone []MachineID) {
+	for _, x := range m.set.All() {
+		switch {
+		case x.Machine == m.self:
+		case x.State != trust.Present:
+			gone = append(gone, x.Machine)
+		case len(x.Addrs) > 0:
+			peers = append(peers, positionsOf(x)...)
+		}
+	}
+	return peers, gone
+}
+
+func positionsOf(x trust.Member) []chord.Peer {
+	var peers []chord.Peer
+	for _, p := range x.Positions() {
+		peers = append(peers, chord.Peer{ID: p, Machine: x.Machine, Addr: strings.Join(x.Addrs, ",")})
+	}
+	return peers
+}
+
+// save stores the set, where it has a place.
+func (m *members) save() {
+	m.refresh()
+	if m.path == "" {
+		return
+	}
+	if err := m.set.Save(m.path); err != nil {
+		m.log.Error("cannot store the members", "err", err)
+	}
+}
+
+// onMembers compares sets with a peer that asks to.
+func (n *Node) onMembers(req membersRequest) (membersReply, error) {
+	if req.Set != nil {
+		changed, err := n.members.set.Merge(req.Set)
+		if err != nil {
+			n.log.Warn("refused a part of a member set", "err", err)
+		}
+		if changed {
+			n.membersChanged()
+		}
+	}
+	reply := membersReply{Digest: n.members.set.Digest()}
+	if reply.Digest != req.Digest {
+		reply.Set = n.members.set.Encode()
+	}
+	return reply, nil
+}
+
+// gossip compares member sets with one machine, both ways.
+func (n *Node) gossip(ctx context.Context, with MachineID) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	req := membersRequest{Digest: n.members.set.Digest()}
+	var reply membersReply
+	if err := n.net.Call(ctx, n.members.peer(with), callMembers, req, &reply); err != nil {
+		return err
+	}
+	if reply.Set == nil {
+		return nil
+	}
+	changed, err := n.members.set.Merge(reply.Set)
+	if changed {
+		n.membersChanged()
+	}
+	if err != nil {
+		return err
+	}
+	req = membersRequest{Digest: n.members.set.Digest()}
+	if req.Digest == reply.Digest {
+		return nil
+	}
+	req.Set = n.members.set.Encode()
+	return n.net.Call(ctx, n.members.peer(with), callMembers, req, &reply)
+}
+
+// membersChanged stores the set, tells the ring, and has the change passed on.
+func (n *Node) membersChanged() {
+	n.members.save()
+	peers, gone := n.members.positions()
+	n.ring.Remember(peers...)
+	n.ring.Forget(gone...)
+	for _, m := range gone {
+		n.net.Disconnect(m)
+	}
+	signal(n.wake.gossip)
+	signal(n.wake.joined)
+}
+
+// runGossip compares member sets on a schedule, and with several others at once
+// after a change.
+func (n *Node) runGossip(ctx context.Context) error {
+	for {
+		fanout := 1
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.wake.gossip:
+			fanout = gossipFanout
+		case <-time.After(jitter(gossipEvery)):
+		}
+		others := n.members.others()
+		rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+		for _, m := range others[:min(fanout, len(others))] {
+			if err := n.gossip(ctx, m); err != nil {
+				n.log.Debug("could not compare members", "peer", n.members.label(m), "err", err)
+			}
+		}
+	}
+}
+
+// signal wakes the receiver of a channel of capacity one, which may be awake already.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// jitter is d give or take a fifth, so that nodes do not act in step.
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d))
+}

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// Node is one machine's part in a ring: it keeps its share of the files and
+// stores and fetches any file on behalf of whoever asks it. Between the
+// beginning and the end of Run its methods may be called concurrently.
+type Node struct {
+	cfg        Config
+	log        *slog.Logger
+	membership *Membership
+	members    *members
+	store      *filestore.Store
+	ring       *chord.Ring
+	net        *transfer.Endpoint
+	authority  *authority
+	staged     stagedSet
+	copying    gate // one copying of a name at a time
+	coding     coding
+	repair     repairer
+	wake       wake
+	tasks      sync.WaitGroup // questions to other nodes that are still under way
+	state      state
+}
+
+// coding is shared by all transfers, since it learns how fast links are.
+type coding struct {
+	store  *transfer.Compressor // towards a coordinator
+	serve  *transfer.Compressor // towards those who fetch
+	decode transfer.Decoder
+}
+
+// wake carries signals between a node's goroutines.
+type wake struct {
+	gossip chan struct{} // the member set changed
+	joined chan struct{} // members came or left for good
+	left   chan struct{} // closed: this node has left the ring
+}
+
+// state is where a node is in its life.
+type state struct {
+	started time.Time
+	leaving atomic.Bool
+}
+
+// New opens a node's store and prepares everything; it starts nothing. After an
+// error the listener is closed. The errors of filestore.Open come through:
+// ErrLocked when another process has the directory.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
+		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto)},
+		wake:   wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{})},
+	}
+	if err := n.open(); err != nil {
+		err = errors.Join(err, cfg.Listener.Close())
+		if n.store != nil {
+			err = errors.Join(err, n.store.Close())
+		}
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open() (err error) {
+	if err := n.membership.members.Check(n.self()); err != nil {
+		return fmt.Errorf("open node: %w", err)
+	}
+	n.members = newMembers(n.membership.members, n.self(), inDir(n.cfg.StateDir, membersFile), n.log)
+	n.repair = newRepairer()
+	n.store, err = filestore.Open(filestore.Options{
+		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
+		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	if n.authority, err = openAuthority(n.store); err != nil {
+		return err
+	}
+	if _, err := n.members.set.Announce(n.membership.identity, n.cfg.Advertise, n.cfg.Label, n.cfg.Version); err != nil {
+		return fmt.Errorf("announce addresses: %w", err)
+	}
+	n.members.save()
+	n.net, err = transfer.New(transfer.Config{
+		Identity: n.membership.identity, Handler: handler{n}, Version: n.cfg.Version, Join: n.onJoin, Dial: n.cfg.Dial,
+		Check: n.members.set.Check, Errors: wireErrors(), Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	self, _ := n.members.set.Get(n.self())
+	n.ring, err = chord.New(chord.Config{
+		Positions: positionsOf(self), Transport: ringTransport{n}, Logger: n.log, Seed: seed(n.self()),
+	})
+	if err != nil {
+		return err
+	}
+	peers, _ := n.members.positions()
+	n.ring.Remember(peers...)
+	return nil
+}
+
+// Run is the node's life: it joins the ring, serves, repairs and gossips until
+// ctx ends or the node has logged out, and returns when all it started has
+// ended and the store is closed.
+func (n *Node) Run(ctx context.Context) error {
+	n.state.started = time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.net.Serve(ctx, n.cfg.Listener) })
+	g.Go(func() error { return n.ring.Run(ctx) })
+	g.Go(func() error { return n.runGossip(ctx) })
+	g.Go(func() error { return n.runRepair(ctx) })
+	g.Go(func() error { return n.runSweep(ctx) })
+	g.Go(func() error {
+		select {
+		case <-n.wake.left:
+			cancel()
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	signal(n.wake.gossip) // others are to learn this node's addresses
+	err := g.Wait()
+	err = errors.Join(err, n.net.Close())
+	n.tasks.Wait()
+	n.staged.discard(func(stagedItem) bool { return true })
+	return errors.Join(err, n.store.Close())
+}
+
+// WaitReady waits until the node is in its place on the ring and has authority
+// over its part of it, or until ctx ends.
+func (n *Node) WaitReady(ctx context.Context) error {
+	if err := n.ring.WaitPlaced(ctx); err != nil {
+		return err
+	}
+	for !n.repair.done.Load() {
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *Node) self() MachineID { return n.membership.Machine() }
+
+func (n *Node) genesis() trust.Genesis { return n.membership.identity.Root().Genesis() }

@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/dhtfs/dhtfs/filestore"
+)
+
+// obtainRate is the slowest copying that is waited for, in bytes a second, on
+// top of obtainTimeout.
+const (
+	obtainTimeout = 30 * time.Second
+	obtainRate    = 256 << 10
+)
+
+// makeObtain has a machine get a record's content from those that hold it. It
+// returns at once where the machine has the content already.
+func (n *Node) makeObtain(ctx context.Context, m MachineID, rec filestore.Record, holders []MachineID) error {
+	sources := slices.DeleteFunc(n.rank(&rec, holders), func(s MachineID) bool { return s == m })
+	if m == n.self() {
+		return n.obtain(ctx, rec, sources)
+	}
+	limit := obtainTimeout + time.Duration(rec.Size/obtainRate)*time.Second
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return n.net.Call(ctx, n.members.peer(m), callObtain, obtainRequest{Record: rec, Sources: sources}, nil)
+}
+
+// obtain gets a record's content from one of the sources, or several in turn,
+// and makes it durable, ready to be accepted.
+func (n *Node) obtain(ctx context.Context, rec filestore.Record, sources []MachineID) error {
+	if err := filestore.ValidateName(rec.Name); err != nil || rec.Deleted {
+		return err
+	}
+	release, err := n.copying.enter(ctx, rec.Name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if n.store.Holds(rec.Name, rec.SHA256) {
+		return nil
+	}
+	stage, err := n.store.Stage(rec.Name, rec.Size)
+	if err != nil {
+		return err
+	}
+	p := pull{node: n, ctx: ctx, record: rec, sources: slices.Clone(sources), last: int64(filestore.ChunkCount(rec.Size))}
+	defer p.close()
+	for p.next < p.last {
+		at := p.next
+		raw, err := p.chunk()
+		if err == nil {
+			err = p.write(stage, at, raw)
+		}
+		if err != nil {
+			stage.Discard()
+			return err
+		}
+	}
+	if err := stage.Seal(rec); err != nil {
+		stage.Discard()
+		return err
+	}
+	n.staged.add(stage, &rec)
+	return nil
+}
+
+// write puts chunk number at into the stage, with the hash it was checked by
+// where there is a list.
+func (p *pull) write(stage *filestore.Stage, at int64, raw []byte) error {
+	if p.hashes != nil {
+		return stage.WriteChunk(raw, p.hashes[at])
+	}
+	_, err := stage.Write(raw)
+	return err
+}
+
+// onObtain answers a coordinator that wants this node to have a copy.
+func (n *Node) onObtain(ctx context.Context, req obtainRequest) error {
+	if n.state.leaving.Load() {
+		return ErrLeaving
+	}
+	sources := slices.DeleteFunc(req.Sources, func(m MachineID) bool { return m == n.self() })
+	return n.obtain(ctx, req.Record, sources)
+}

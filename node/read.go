@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// found is what a read came to.
+type found struct {
+	record    *filestore.Record // nil: not stored; may be a tombstone
+	view      register.View
+	confirmed bool
+	holders   []MachineID // that said they hold the content, in no order
+}
+
+// live returns the record unless the name is not stored.
+func (f found) live() *filestore.Record {
+	if f.record == nil || f.record.Deleted {
+		return nil
+	}
+	return f.record
+}
+
+// changes is the name's change counter.
+func (f found) changes() uint64 {
+	if f.record == nil {
+		return 0
+	}
+	return f.record.Changes
+}
+
+// read reads a name's register, in one round where that is enough to know what
+// is chosen. Where a majority of the voters does not answer, the newest record
+// that anybody has is returned unconfirmed; without one the error is ErrUnavailable.
+func (n *Node) read(ctx context.Context, name string) (found, error) {
+	view, err := n.view(ctx, name)
+	if err != nil {
+		return found{}, err
+	}
+	var best found
+	for range 3 {
+		r, verdict := n.readUnder(ctx, name, view)
+		rec, at := r.Record()
+		switch verdict {
+		case register.Decided:
+			return found{record: rec, view: register.View{Voters: view.Voters, Basis: at}, confirmed: true, holders: r.Holders()}, nil
+		case register.Stale:
+			view = r.Learned()
+			continue
+		}
+		if rec != nil {
+			best = found{record: rec, view: register.View{Voters: rec.Voters, Basis: at}, holders: r.Holders()}
+		}
+		if verdict == register.Undecided {
+			if f, err := n.keep(ctx, name, view); err == nil {
+				return f, nil
+			}
+		}
+		break
+	}
+	if best.record == nil {
+		return found{}, ErrUnavailable
+	}
+	return best, nil
+}
+
+// readUnder asks everybody under a view what they have.
+func (n *Node) readUnder(ctx context.Context, name string, view register.View) (*register.Reading, register.Verdict) {
+	r := register.NewReading(view)
+	to := r.To()
+	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
+	for range to {
+		select {
+		case a := <-answers:
+			verdict := register.Open
+			if a.err != nil {
+				verdict = r.OnSilence(a.from)
+			} else {
+				verdict = r.OnAnswer(a.from, a.is)
+			}
+			if verdict != register.Open {
+				return r, verdict
+			}
+		case <-ctx.Done():
+			return r, register.Silent
+		}
+	}
+	return r, register.Silent
+}
+
+// keep finishes what is half accepted: the present value is chosen once more.
+func (n *Node) keep(ctx context.Context, name string, view register.View) (found, error) {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	o, err := n.changeFrom(ctx, name, view, register.Task{}, forGrace)
+	if errors.Is(err, ErrNotFound) {
+		return found{view: view, confirmed: true}, nil
+	}
+	if err != nil {
+		return found{}, err
+	}
+	return found{record: &o.record, view: o.view, confirmed: true, holders: slices.Clone(o.acceptors)}, nil
+}

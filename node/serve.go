@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// wireErrors are this package's errors as they cross the wire. The numbers are
+// append only.
+func wireErrors() []transfer.CodedError {
+	return []transfer.CodedError{
+		{Code: 100, Err: ErrNotFound},
+		{Code: 101, Err: ErrExists},
+		{Code: 102, Err: ErrOutcome},
+		{Code: 104, Err: ErrTooFew},
+		{Code: 105, Err: ErrNotIssuer},
+		{Code: 106, Err: ErrInterrupted},
+		{Code: 107, Err: ErrLeaving},
+		{Code: 108, Err: ErrBadRange},
+		{Code: 109, Err: ErrBadOption},
+		{Code: 120, Err: filestore.ErrBadName},
+		{Code: 121, Err: filestore.ErrCollision},
+		{Code: 122, Err: filestore.ErrNoSpace},
+		{Code: 123, Err: filestore.ErrCorrupt},
+		{Code: 124, Err: filestore.ErrDegraded},
+		{Code: 125, Err: filestore.ErrNotFound},
+		{Code: 103, Err: ErrUnavailable}, // last: it often wraps one of the others
+	}
+}
+
+// handler serves the other nodes.
+type handler struct{ n *Node }
+
+// Call implements transfer.Handler.
+func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, payload []byte) (any, error) {
+	n := h.n
+	switch kind {
+	case callRing:
+		return serve(payload, func(r chord.Request) (any, error) { return n.ring.Handle(ctx, r) })
+	case callMembers:
+		return serve(payload, func(r membersRequest) (any, error) { return n.onMembers(r) })
+	case callSelf:
+		return n.onSelf(), nil
+	case callInvite:
+		return serve(payload, func(r joinRelay) (any, error) { return n.onRelayedJoin(r) })
+	case callRead:
+		return serve(payload, func(r readRequest) (any, error) { return n.onRead(r) })
+	case callPrepare:
+		return serve(payload, func(r register.Prepare) (any, error) { return n.onPrepare(r) })
+	case callAccept:
+		return serve(payload, func(r register.Accept) (any, error) { return n.onAccept(r) })
+	case callChange:
+		return serve(payload, func(r changeRequest) (any, error) { return n.onChange(ctx, r) })
+	case callObtain:
+		return serve(payload, func(r obtainRequest) (any, error) { return nil, n.onObtain(ctx, r) })
+	case callHoldings:
+		return serve(payload, func(r holdingsRequest) (any, error) { return n.onHoldings(r) })
+	case callList:
+		return serve(payload, func(r listRequest) (any, error) { return n.onList(r) })
+	case callRange:
+		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
+	case callLeaving:
+		return serve(payload, func(r leavingRequest) (any, error) {
+			n.members.setLeaving(from.Machine, !r.Stay)
+			return nil, nil
+		})
+	}
+	return nil, fmt.Errorf("%w: call of kind %d", transfer.ErrProtocol, kind)
+}
+
+// Stream implements transfer.Handler.
+func (h handler) Stream(ctx context.Context, _ transfer.Remote, kind uint16, header []byte, s *transfer.Stream) error {
+	n := h.n
+	var err error
+	switch kind {
+	case streamStore:
+		_, err = serve(header, func(r storeHeader) (any, error) { return nil, n.onStore(ctx, r, s) })
+	case streamStage:
+		_, err = serve(header, func(r stageHeader) (any, error) { return nil, n.onStage(r, s) })
+	case streamFetch:
+		_, err = serve(header, func(r fetchHeader) (any, error) { return nil, n.onFetch(ctx, r, s) })
+	default:
+		err = fmt.Errorf("%w: stream of kind %d", transfer.ErrProtocol, kind)
+	}
+	return err
+}
+
+// serve decodes a request for f.
+func serve[T any](payload []byte, f func(T) (any, error)) (any, error) {
+	var req T
+	if err := transfer.Unmarshal(payload, &req); err != nil {
+		return nil, err
+	}
+	return f(req)
+}
+
+// ringTransport carries the ring's messages.
+type ringTransport struct{ n *Node }
+
+// Call implements chord.Transport.
+func (t ringTransport) Call(ctx context.Context, to chord.Peer, req chord.Request) (chord.Reply, error) {
+	var reply chord.Reply
+	peer := t.n.members.peer(to.Machine)
+	if len(peer.Addrs) == 0 {
+		peer = transfer.Peer{Machine: to.Machine, Addrs: strings.Split(to.Addr, ",")}
+	}
+	err := t.n.net.Call(ctx, peer, callRing, req, &reply)
+	return reply, err
+}
+
+// seed makes the ring's random choices differ from machine to machine.
+func seed(m MachineID) uint64 { return binary.BigEndian.Uint64(m[:8]) }
+
+// onJoin answers a machine that wants to join: here, or by the issuer.
+func (n *Node) onJoin(ctx context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error) {
+	if n.membership.authority != nil {
+		return n.admit(pub, req)
+	}
+	relay := joinRelay{Key: pub, Request: req}
+	for _, m := range n.members.issuers() {
+		var reply []byte
+		err := n.net.Call(ctx, n.members.peer(m), callInvite, relay, &reply)
+		if err == nil || !elsewhere(err) {
+			return reply, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the machine that made the invite does not answer", ErrUnavailable)
+}
+
+func (n *Node) onRelayedJoin(r joinRelay) ([]byte, error) {
+	if n.membership.authority == nil {
+		return nil, ErrNotIssuer
+	}
+	if len(r.Key) != ed25519.PublicKeySize {
+		return nil, trust.ErrBadRequest
+	}
+	return n.admit(ed25519.PublicKey(r.Key), r.Request)
+}
+
+// admit lets a machine in.
+func (n *Node) admit(pub ed25519.PublicKey, req []byte) ([]byte, error) {
+	reply, err := n.membership.authority.Admit(n.membership.invites, n.members.set, pub, req, time.Now())
+	if err != nil {
+		n.log.Warn("refused a machine that wanted to join", "err", err)
+		return nil, err
+	}
+	n.log.Info("a machine joined", "peer", n.members.label(trust.MachineOf(pub)))
+	n.membersChanged()
+	return reply, nil
+}

@@ -1,0 +1,163 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+)
+
+// Stat tells all about one file, its holders included, each as it answers now.
+// Not Confirmed means that too few of the name's voters answered to be sure
+// that this is the newest version. The error is ErrNotFound or ErrUnavailable,
+// wrapped in an OpError.
+func (n *Node) Stat(ctx context.Context, name string) (File, error) {
+	f, err := n.stat(ctx, name)
+	if err != nil {
+		return File{}, &OpError{Op: "stat", Name: name, Err: err}
+	}
+	return f, nil
+}
+
+func (n *Node) stat(ctx context.Context, name string) (File, error) {
+	f, err := n.find(ctx, name)
+	if err != nil {
+		return File{}, err
+	}
+	rec := f.live()
+	file := File{
+		Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec),
+		Want: len(rec.Voters.New), Confirmed: f.confirmed,
+		Holders: n.holdersOf(ctx, *rec, f.view.Basis),
+	}
+	for _, h := range file.Holders {
+		if h.State == Durable {
+			file.Copies++
+		}
+	}
+	return file, nil
+}
+
+// find reads a name that is to be there: ErrNotFound otherwise.
+func (n *Node) find(ctx context.Context, name string) (found, error) {
+	if err := filestore.ValidateName(name); err != nil {
+		return found{}, err
+	}
+	f, err := n.read(ctx, name)
+	if err != nil {
+		return found{}, err
+	}
+	if f.live() == nil {
+		if !f.confirmed {
+			return found{}, ErrUnavailable
+		}
+		return found{}, ErrNotFound
+	}
+	return f, nil
+}
+
+// role is this node's part in keeping a file.
+func (n *Node) role(rec *filestore.Record) Role {
+	key := chord.KeyOf(rec.Name)
+	for _, p := range n.ring.Positions() {
+		if p.Predecessor == nil && len(p.Successors) == 0 ||
+			p.Predecessor != nil && chord.BetweenIncl(key, p.Predecessor.ID, p.Self.ID) {
+			return Owner
+		}
+	}
+	switch {
+	case slices.Contains(rec.Voters.New, n.self()):
+		return Replica
+	case n.store.Holds(rec.Name, rec.SHA256):
+		return Copy
+	}
+	return None
+}
+
+// holdersOf asks the voters of a record, and the group that its key has now,
+// what they hold of it. The owner comes first, then its successors.
+func (n *Node) holdersOf(ctx context.Context, rec filestore.Record, at filestore.Ballot) []Holder {
+	key := chord.KeyOf(rec.Name)
+	to := rec.Voters.All()
+	if p, err := n.place(ctx, key); err == nil {
+		for _, m := range machinesOf(p.group()) {
+			if !slices.Contains(to, m) {
+				to = append(to, m)
+			}
+		}
+	}
+	want := []holding{{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256, At: at}}
+	answers := ask(n, to, func(m MachineID) ([]HolderState, error) { return n.holdings(ctx, m, want) })
+	var l []Holder
+	for range to {
+		a := <-answers
+		h := n.holder(a.from, key)
+		h.Voter = rec.Voters.Contains(a.from)
+		switch {
+		case a.err != nil:
+			h.State = Unreachable
+		default:
+			h.State = a.is[0]
+		}
+		if h.Voter || h.State == Durable {
+			l = append(l, h)
+		}
+	}
+	slices.SortFunc(l, func(a, b Holder) int { return key.Distance(a.ID).Compare(key.Distance(b.ID)) })
+	return l
+}
+
+// holder describes a machine as a place for key.
+func (n *Node) holder(m MachineID, key chord.ID) Holder {
+	h := Holder{Label: n.members.label(m), Machine: m}
+	x, ok := n.members.set.Get(m)
+	if !ok {
+		return h
+	}
+	if len(x.Addrs) > 0 {
+		h.Addr = x.Addrs[0]
+	}
+	for i, p := range x.Positions() {
+		if i == 0 || key.Distance(p).Compare(key.Distance(h.ID)) < 0 {
+			h.ID = p
+		}
+	}
+	return h
+}
+
+// holdings asks one machine what it holds of some contents, in their order.
+func (n *Node) holdings(ctx context.Context, m MachineID, of []holding) ([]HolderState, error) {
+	var reply holdingsReply
+	var err error
+	if m == n.self() {
+		reply, err = n.onHoldings(holdingsRequest{Of: of})
+	} else {
+		err = n.call(ctx, m, callHoldings, holdingsRequest{Of: of}, &reply)
+	}
+	if err == nil && len(reply.States) != len(of) {
+		err = errBadReply
+	}
+	return reply.States, err
+}
+
+// onHoldings answers a peer that asks.
+func (n *Node) onHoldings(req holdingsRequest) (holdingsReply, error) {
+	reply := holdingsReply{States: make([]HolderState, 0, len(req.Of))}
+	for _, h := range req.Of {
+		r, err := n.store.Register(h.Name)
+		if err != nil {
+			return reply, err
+		}
+		state := Missing
+		switch {
+		case r.Record == nil || !r.Held:
+		case r.Record.Op == h.Op && r.Record.SHA256 == h.SHA256:
+			state = Durable
+		default:
+			state = Stale
+		}
+		reply.States = append(reply.States, state)
+	}
+	return reply, nil
+}

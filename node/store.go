@@ -1,0 +1,359 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
+)
+
+// Store keeps content, read to its end, under a name. OK means that content and
+// record are durable on at least W nodes, or on all there are.
+//
+// A store that failed with ErrUnavailable or ErrInterrupted may be tried again
+// with the same Op and Base, and with the content from its beginning; so may
+// one that failed with ErrOutcome, to find out whether it happened. Other
+// errors: ErrExists (an ExistsError), ErrTooFew with a result, the
+// filestore's ErrBadName and ErrNoSpace. All come wrapped in an OpError.
+func (n *Node) Store(ctx context.Context, name string, content io.Reader, o StoreOptions) (StoreResult, error) {
+	r, err := n.storeFile(ctx, name, content, o)
+	if err != nil {
+		return r, &OpError{Op: "store", Name: name, Err: err}
+	}
+	return r, nil
+}
+
+func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o StoreOptions) (StoreResult, error) {
+	if err := filestore.ValidateName(name); err != nil {
+		return StoreResult{}, err
+	}
+	if n.state.leaving.Load() {
+		return StoreResult{}, ErrLeaving
+	}
+	encoder, err := n.encoder(o.Compress)
+	if err != nil {
+		return StoreResult{}, err
+	}
+	h := storeHeader{
+		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Size: o.Size,
+		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
+	}
+	if !o.Modified.IsZero() {
+		h.Modified = o.Modified.UnixNano()
+	}
+	if h.Op == (filestore.OpID{}) || h.IfExists != Replace {
+		f, err := n.read(ctx, name)
+		if err != nil {
+			return StoreResult{}, err
+		}
+		if h.Op == (filestore.OpID{}) {
+			h.Op, h.Base = NewOp(), f.changes()
+		}
+		if there := f.live(); there != nil && there.Op != h.Op && h.IfExists != Replace {
+			return n.compareStored(ctx, h, f.changes(), content)
+		}
+	}
+	feed := &feed{content: content, encoder: encoder, identity: n.membership.identity, header: &h}
+	reply, err := n.sendToCoordinator(ctx, h, feed)
+	if err != nil {
+		return StoreResult{}, err
+	}
+	return n.storeResult(h, reply, feed.sent)
+}
+
+// encoder returns the compressor for a mode. Those that adapt to the link share
+// what they learn.
+func (n *Node) encoder(mode string) (*transfer.Compressor, error) {
+	m, err := transfer.ParseMode(cmp.Or(mode, "auto"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadOption, err)
+	}
+	if m == transfer.Auto {
+		return n.coding.store, nil
+	}
+	return transfer.NewCompressor(m), nil
+}
+
+// NewOp returns a fresh operation ID.
+func NewOp() (op filestore.OpID) {
+	_, _ = rand.Read(op[:]) // never fails
+	return op
+}
+
+// compareStored is a store of a name that is taken and not to be replaced: the
+// content is only compared with what is there, and goes nowhere. It is an
+// operation of its own, since it may turn out that the content is needed.
+func (n *Node) compareStored(ctx context.Context, h storeHeader, base uint64, content io.Reader) (StoreResult, error) {
+	d := filestore.NewDigest()
+	if _, err := io.Copy(d, content); err != nil {
+		return StoreResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
+	}
+	req := changeRequest{
+		Name: h.Name, Op: NewOp(), Base: base, IfExists: h.IfExists,
+		Content: contentTrailer{Size: d.Size(), SHA256: d.SHA256(), Root: d.Root()},
+	}
+	reply, err := n.requestChange(ctx, req)
+	if err != nil {
+		return StoreResult{}, err
+	}
+	return n.storeResult(h, reply, 0)
+}
+
+// storeResult is what the publisher makes of the coordinator's reply.
+func (n *Node) storeResult(h storeHeader, reply changeReply, sent int64) (StoreResult, error) {
+	if reply.Record == nil {
+		return StoreResult{}, errBadReply
+	}
+	r := StoreResult{Record: *reply.Record, Sent: sent, Copies: len(reply.Copies), Want: reply.Want}
+	key := chord.KeyOf(h.Name)
+	for _, m := range reply.Copies {
+		holder := n.holder(m, key)
+		holder.State, holder.Voter = Durable, true
+		r.Nodes = append(r.Nodes, holder)
+	}
+	slices.SortFunc(r.Nodes, func(a, b Holder) int { return key.Distance(a.ID).Compare(key.Distance(b.ID)) })
+	switch reply.Result {
+	case filestore.ResultStored:
+		r.Action = Stored
+		if reply.Replaced {
+			r.Action = Replaced
+		}
+	case filestore.ResultIdentical:
+		r.Action = Identical
+	case filestore.ResultNotFound:
+		return r, fmt.Errorf("%w: the file was deleted meanwhile", ErrInterrupted)
+	case filestore.ResultExists:
+		if h.IfExists != Skip {
+			return r, &ExistsError{Record: r.Record}
+		}
+		r.Action = Skipped
+	default:
+		return r, errBadReply
+	}
+	if need := max(h.Quorum, h.Replicas); r.Copies < need && r.Action != Skipped {
+		return r, fmt.Errorf("%w: %d of %d", ErrTooFew, r.Copies, need)
+	}
+	return r, nil
+}
+
+// feed is the content of one store on its way into a coordinator: read once,
+// cut into chunks, hashed and compressed.
+type feed struct {
+	content  io.Reader
+	encoder  *transfer.Compressor
+	identity *trust.Identity
+	header   *storeHeader
+	begun    bool  // some of the content may have been read
+	sent     int64 // bytes after compression
+}
+
+// run passes all chunks to write and returns what the content turned out to be.
+func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (contentTrailer, error) {
+	f.begun = true
+	stats, err := f.encoder.EncodeStream(ctx, f.content, write)
+	if err != nil {
+		return contentTrailer{}, err
+	}
+	f.sent = stats.Sent
+	sums := make([]filestore.Hash, len(stats.Chunks))
+	for i, sum := range stats.Chunks {
+		sums[i] = sum
+	}
+	t := contentTrailer{Size: stats.Size, SHA256: stats.Sum, Root: filestore.RootOf(stats.Size, sums)}
+	t.Signature = f.identity.Sign(publishDomain, publishedBytes(f.header, t))
+	return t, nil
+}
+
+// sendToCoordinator has a store coordinated: by this node where it is in the
+// name's group, else by the first of the group that takes it.
+func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (changeReply, error) {
+	candidates, err := n.coordinators(ctx, h.Name)
+	if err != nil {
+		return changeReply{}, err
+	}
+	var errs []error
+	for _, m := range candidates {
+		var reply changeReply
+		if m == n.self() {
+			reply, err = n.coordinateStore(ctx, h, f.run)
+		} else {
+			reply, err = n.storeThrough(ctx, m, h, f)
+		}
+		if err == nil {
+			return reply, nil
+		}
+		errs = append(errs, err)
+		if f.begun || !elsewhere(err) {
+			break
+		}
+	}
+	return changeReply{}, errors.Join(errs...)
+}
+
+// coordinators are the machines that may coordinate a change, the best first.
+func (n *Node) coordinators(ctx context.Context, name string) ([]MachineID, error) {
+	p, err := n.place(ctx, chord.KeyOf(name))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	l := machinesOf(p.group())
+	if i := slices.Index(l, n.self()); i > 0 {
+		l[0], l[i] = l[i], l[0]
+	}
+	if len(l) == 0 {
+		return nil, ErrUnavailable
+	}
+	return l, nil
+}
+
+// elsewhere reports whether a failure at one coordinator leaves it to try another.
+func elsewhere(err error) bool {
+	for _, e := range []error{ErrLeaving, transfer.ErrUnreachable, transfer.ErrBusy, transfer.ErrClosed, context.DeadlineExceeded} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// storeThrough sends a store to its coordinator.
+func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {
+	s, err := n.net.Open(ctx, n.members.peer(m), streamStore, h)
+	if err != nil {
+		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
+	}
+	reply, err := sendStore(ctx, s, f)
+	if err != nil {
+		s.Abort(ErrInterrupted)
+		if errors.Is(err, transfer.ErrUnreachable) || errors.Is(err, transfer.ErrClosed) {
+			err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+		}
+		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
+	}
+	return reply, nil
+}
+
+func sendStore(ctx context.Context, s *transfer.Stream, f *feed) (changeReply, error) {
+	t, err := f.run(ctx, s.WriteChunk)
+	if err != nil {
+		return changeReply{}, err
+	}
+	if err := s.EndChunks(); err != nil {
+		return changeReply{}, err
+	}
+	if err := s.Send(t); err != nil {
+		return changeReply{}, err
+	}
+	var reply changeReply
+	if err := s.Receive(&reply); err != nil {
+		return changeReply{}, err
+	}
+	return reply, s.Close()
+}
+
+// onStore coordinates a store whose content comes from another node.
+func (n *Node) onStore(ctx context.Context, h storeHeader, s *transfer.Stream) error {
+	if n.state.leaving.Load() {
+		return ErrLeaving
+	}
+	reply, err := n.coordinateStore(ctx, h, func(ctx context.Context, write func(transfer.Chunk) error) (t contentTrailer, err error) {
+		if err := receiveChunks(s, write); err != nil {
+			return t, err
+		}
+		err = s.Receive(&t)
+		return t, err
+	})
+	if err != nil {
+		return err
+	}
+	return s.Send(reply)
+}
+
+// coordinateStore stages the content at the name's voters while run brings it,
+// then has the record accepted.
+func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(context.Context, func(transfer.Chunk) error) (contentTrailer, error)) (changeReply, error) {
+	if err := filestore.ValidateName(h.Name); err != nil {
+		return changeReply{}, err
+	}
+	view, err := n.view(ctx, h.Name)
+	if err != nil {
+		return changeReply{}, err
+	}
+	voters := view.Voters.All()
+	f := n.newFanout(ctx, h.Name, h.Size, voters, register.Majority(len(voters)))
+	t, err := run(ctx, f.write)
+	if err != nil {
+		f.abort()
+		return changeReply{}, err
+	}
+	rec := h.record(t)
+	if _, err := f.seal(ctx, rec); err != nil {
+		return changeReply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	replaced := false
+	o, err := n.changeFrom(ctx, h.Name, view, register.Task{Change: &register.Change{
+		Op: h.Op, Base: h.Base,
+		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
+			replaced = cur != nil && !cur.Deleted
+			return applyStore(cur, rec, h.IfExists)
+		},
+	}}, forGrace)
+	if err != nil {
+		return changeReply{}, err
+	}
+	reply := n.replyOf(o)
+	reply.Replaced = replaced
+	return reply, nil
+}
+
+// applyStore is the change that a store makes to a register.
+func applyStore(cur *filestore.Record, rec filestore.Record, e IfExists) (filestore.Record, filestore.Result) {
+	switch {
+	case cur == nil || cur.Deleted:
+		return rec, filestore.ResultStored
+	case cur.SameContent(&rec):
+		return *cur, filestore.ResultIdentical
+	case e == Replace:
+		return rec, filestore.ResultStored
+	}
+	return *cur, filestore.ResultExists
+}
+
+// record is what a store writes.
+func (h storeHeader) record(t contentTrailer) filestore.Record {
+	return filestore.Record{
+		Format: filestore.RecordFormat, Name: h.Name, Op: h.Op,
+		Size: t.Size, SHA256: t.SHA256, Root: t.Root, Mode: h.Mode, Modified: h.Modified,
+		Stored: time.Now().UnixNano(), Publisher: h.Publisher, Signature: t.Signature,
+	}
+}
+
+func (n *Node) replyOf(o outcome) changeReply {
+	return changeReply{Result: o.result, Record: &o.record, Copies: o.acceptors, Want: len(o.record.Voters.New)}
+}
+
+// publishDomain separates a publisher's signatures from all others of its key.
+const publishDomain = "dhtfs publish 1"
+
+// publishedBytes are what a publisher signs: what it says the name stands for.
+func publishedBytes(h *storeHeader, t contentTrailer) []byte {
+	rec := h.record(t)
+	rec.Stored, rec.Signature = 0, nil
+	b, err := transfer.Marshal(rec)
+	if err != nil {
+		panic(err) // a record of plain values
+	}
+	return b
+}

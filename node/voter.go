@@ -1,0 +1,60 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// A voter's part: the rules are register's, what they decide is durable in the
+// store before the answer leaves.
+
+func (n *Node) onRead(m readRequest) (register.Answer, error) {
+	r, err := n.store.Register(m.Name)
+	if err != nil {
+		return register.Answer{}, err
+	}
+	return register.OnRead(r, n.authority.knowledge(m.Name)), nil
+}
+
+func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
+	known := n.authority.knowledge(m.Name)
+	return n.vote(m.Name, func(r filestore.Register) (filestore.Register, register.Answer) {
+		return register.OnPrepare(n.self(), r, m, known)
+	})
+}
+
+func (n *Node) onAccept(m register.Accept) (register.Answer, error) {
+	name := m.Record.Name
+	holds := m.Record.Deleted || n.store.Holds(name, m.Record.SHA256)
+	a, err := n.vote(name, func(r filestore.Register) (filestore.Register, register.Answer) {
+		return register.OnAccept(r, m, holds)
+	})
+	if err == nil && a.Status == register.OK {
+		n.authority.arrived(name)
+		n.staged.settle(name, m.Record.SHA256)
+	}
+	return a, err
+}
+
+// vote applies a voter rule. An answer that changes nothing needs no commit.
+func (n *Node) vote(name string, rule func(filestore.Register) (filestore.Register, register.Answer)) (register.Answer, error) {
+	before, err := n.store.Register(name)
+	if err != nil {
+		return register.Answer{}, err
+	}
+	after, a := rule(before)
+	if after.Promised == before.Promised && after.Accepted == before.Accepted {
+		return a, nil
+	}
+	_, err = n.store.Update(name, func(r filestore.Register) (filestore.Register, error) {
+		var next filestore.Register
+		next, a = rule(r)
+		return next, nil
+	})
+	if errors.Is(err, filestore.ErrNoContent) { // dropped since the rule looked
+		return register.Answer{Status: register.NoContent, Promised: before.Promised, Accepted: before.Accepted}, nil
+	}
+	return a, err
+}

@@ -1,0 +1,222 @@
+package node
+
+import (
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Kinds of control calls. The numbers are on the wire: append only.
+const (
+	callRing     uint16 = 1  // chord.Request -> chord.Reply
+	callMembers  uint16 = 2  // membersRequest -> membersReply
+	callSelf     uint16 = 3  // nothing -> selfReply
+	callInvite   uint16 = 4  // joinRelay -> the issuer's reply as it is
+	callRead     uint16 = 10 // readRequest -> register.Answer
+	callPrepare  uint16 = 11 // register.Prepare -> register.Answer
+	callAccept   uint16 = 12 // register.Accept -> register.Answer
+	callChange   uint16 = 13 // changeRequest -> changeReply
+	callObtain   uint16 = 14 // obtainRequest -> nothing
+	callHoldings uint16 = 15 // holdingsRequest -> holdingsReply
+	callList     uint16 = 16 // listRequest -> listReply
+	callRange    uint16 = 17 // rangeRequest -> rangeReply
+	callLeaving  uint16 = 18 // leavingRequest -> nothing
+)
+
+// Kinds of streams. The numbers are on the wire: append only.
+const (
+	streamStore uint16 = 1 // to the coordinator: storeHeader, chunks, contentTrailer; back: storeReply
+	streamStage uint16 = 2 // to a member of the group: stageHeader, chunks, contentTrailer; back: stageReply
+	streamFetch uint16 = 3 // from a holder: fetchHeader; back: fetchReply, hash lists, chunks
+)
+
+type readRequest struct {
+	Name string `cbor:"1,keyasint"`
+}
+
+// changeRequest asks the callee to coordinate a change that carries no content.
+type changeRequest struct {
+	Name     string         `cbor:"1,keyasint"`
+	Op       filestore.OpID `cbor:"2,keyasint"`
+	Base     uint64         `cbor:"3,keyasint"`
+	Delete   bool           `cbor:"4,keyasint,omitempty"`
+	IfExists IfExists       `cbor:"5,keyasint,omitempty"`
+	Content  contentTrailer `cbor:"6,keyasint"` // what a store would write, to be compared
+}
+
+// storeHeader opens the stream that brings a file to its coordinator.
+type storeHeader struct {
+	Name      string         `cbor:"1,keyasint"`
+	Op        filestore.OpID `cbor:"2,keyasint"`
+	Base      uint64         `cbor:"3,keyasint"`
+	IfExists  IfExists       `cbor:"4,keyasint,omitempty"`
+	Size      int64          `cbor:"5,keyasint,omitempty"` // 0 or less: unknown
+	Replicas  int            `cbor:"6,keyasint,omitempty"`
+	Quorum    int            `cbor:"7,keyasint,omitempty"`
+	Mode      uint32         `cbor:"8,keyasint,omitempty"`
+	Modified  int64          `cbor:"9,keyasint,omitempty"`
+	Publisher MachineID      `cbor:"10,keyasint"`
+}
+
+// contentTrailer follows the last chunk: what the content turned out to be.
+type contentTrailer struct {
+	Size      int64          `cbor:"1,keyasint"`
+	SHA256    filestore.Hash `cbor:"2,keyasint"`
+	Root      filestore.Hash `cbor:"3,keyasint"`
+	Signature []byte         `cbor:"4,keyasint,omitempty"`
+}
+
+// changeReply is a coordinator's answer to a change or a store.
+type changeReply struct {
+	Result filestore.Result  `cbor:"1,keyasint"`
+	Record *filestore.Record `cbor:"2,keyasint"`
+	Copies []MachineID       `cbor:"3,keyasint"` // machines that confirmed
+	Want   int               `cbor:"4,keyasint"`
+	// Replaced: other content had the name before.
+	Replaced bool `cbor:"5,keyasint,omitempty"`
+}
+
+// stageHeader opens the stream that brings content to one member of the group.
+type stageHeader struct {
+	Name string `cbor:"1,keyasint"`
+	Size int64  `cbor:"2,keyasint,omitempty"` // 0 or less: unknown
+}
+
+// stageTrailer is the record essentials that are put on the staged file.
+type stageTrailer struct {
+	Record filestore.Record `cbor:"1,keyasint"`
+}
+
+// stageReply says that the content is durable.
+type stageReply struct{}
+
+// fetchHeader asks for chunks First up to but not including Last of the content.
+type fetchHeader struct {
+	Name   string         `cbor:"1,keyasint"`
+	SHA256 filestore.Hash `cbor:"2,keyasint"`
+	First  int64          `cbor:"3,keyasint,omitempty"`
+	Last   int64          `cbor:"4,keyasint,omitempty"` // 0: to the end
+	Hashes bool           `cbor:"5,keyasint,omitempty"` // send the chunk hashes first
+}
+
+// fetchReply precedes the hash lists and the chunks.
+type fetchReply struct {
+	Size int64          `cbor:"1,keyasint"`
+	Root filestore.Hash `cbor:"2,keyasint"`
+}
+
+// hashList is one piece of the chunk hashes; together they make the root.
+type hashList struct {
+	Sums []filestore.Hash `cbor:"1,keyasint"`
+}
+
+// hashesPerMessage bounds one hashList: 64 KiB of hashes, 2 GiB of content.
+const hashesPerMessage = 2048
+
+// obtainRequest asks the callee to get a content and keep it durably, ready to be accepted.
+type obtainRequest struct {
+	Record  filestore.Record `cbor:"1,keyasint"`
+	Sources []MachineID      `cbor:"2,keyasint"`
+}
+
+// holding is one content that a node is asked about.
+type holding struct {
+	Name   string           `cbor:"1,keyasint"`
+	Op     filestore.OpID   `cbor:"2,keyasint"`
+	SHA256 filestore.Hash   `cbor:"3,keyasint"`
+	At     filestore.Ballot `cbor:"4,keyasint"`
+}
+
+type holdingsRequest struct {
+	Of []holding `cbor:"1,keyasint"`
+}
+
+// holdingsReply answers in the order of the request.
+type holdingsReply struct {
+	States []HolderState `cbor:"1,keyasint"`
+}
+
+// listRequest asks for a page of what a node holds, in (key, name) order.
+type listRequest struct {
+	After   cursor `cbor:"1,keyasint"`
+	Prefix  string `cbor:"2,keyasint,omitempty"`
+	Pattern string `cbor:"3,keyasint,omitempty"`
+}
+
+// cursor is a place in a listing; the zero cursor is its beginning.
+type cursor struct {
+	Key  chord.ID `cbor:"1,keyasint"`
+	Name string   `cbor:"2,keyasint"`
+}
+
+type listReply struct {
+	Entries []listEntry `cbor:"1,keyasint"`
+	Next    cursor      `cbor:"2,keyasint"`
+	More    bool        `cbor:"3,keyasint"`
+}
+
+type listEntry struct {
+	Record   filestore.Record `cbor:"1,keyasint"`
+	Accepted filestore.Ballot `cbor:"2,keyasint"`
+	Held     bool             `cbor:"3,keyasint"`
+}
+
+// rangeRequest compares the registers of an arc of the ring. With a Digest
+// equal to the callee's the answer has no entries.
+type rangeRequest struct {
+	After  chord.ID       `cbor:"1,keyasint"`
+	UpTo   chord.ID       `cbor:"2,keyasint"`
+	Digest filestore.Hash `cbor:"3,keyasint"`
+	From   cursor         `cbor:"4,keyasint"` // where the previous page ended
+}
+
+type rangeReply struct {
+	Same    bool         `cbor:"1,keyasint"`
+	Claim   bool         `cbor:"2,keyasint"` // the callee has had authority over the whole arc
+	Entries []rangeEntry `cbor:"3,keyasint"`
+	Next    cursor       `cbor:"4,keyasint"`
+	More    bool         `cbor:"5,keyasint"`
+}
+
+// rangeEntry is what matters of a register for comparing it.
+type rangeEntry struct {
+	Name string        `cbor:"1,keyasint"`
+	View register.View `cbor:"2,keyasint"`
+	Held bool          `cbor:"3,keyasint,omitempty"`
+	Live bool          `cbor:"4,keyasint,omitempty"` // not a tombstone
+	Only bool          `cbor:"5,keyasint,omitempty"` // heard of only: the node has no record of it yet
+}
+
+// membersRequest compares member sets; Set is sent once the digests differ.
+type membersRequest struct {
+	Digest [32]byte `cbor:"1,keyasint"`
+	Set    []byte   `cbor:"2,keyasint,omitempty"`
+}
+
+type membersReply struct {
+	Digest [32]byte `cbor:"1,keyasint"`
+	Set    []byte   `cbor:"2,keyasint,omitempty"`
+}
+
+// selfReply is what a node says of itself.
+type selfReply struct {
+	Label     string         `cbor:"1,keyasint"`
+	Version   string         `cbor:"2,keyasint"`
+	Files     int            `cbor:"3,keyasint"`
+	Used      int64          `cbor:"4,keyasint"`
+	Capacity  int64          `cbor:"5,keyasint"`
+	Positions []wirePosition `cbor:"6,keyasint"`
+}
+
+// wirePosition is a chord.Position without its fingers.
+type wirePosition struct {
+	Self        chord.Peer   `cbor:"1,keyasint"`
+	Predecessor *chord.Peer  `cbor:"2,keyasint"`
+	Successors  []chord.Peer `cbor:"3,keyasint"`
+}
+
+// joinRelay carries a joiner's request to the issuer that can redeem it.
+type joinRelay struct {
+	Key     []byte `cbor:"1,keyasint"`
+	Request []byte `cbor:"2,keyasint"`
+}
