@@ -47,7 +47,7 @@ func (e *Endpoint) serveStream(ctx context.Context, b *bulk, open []byte) error 
 		defer cancel()
 	}
 	s := newStream(b)
-	defer s.sign.Stop()
+	defer s.signs.stop()
 	err := e.cfg.Handler.Stream(ctx, b.remote, kind, open[openHeader:], s)
 	if err == nil {
 		b.end()

@@ -18,7 +18,7 @@ const maxDiscard = 64
 // that opened it.
 type Stream struct {
 	b     *bulk
-	sign  *time.Timer
+	signs *heartbeat
 	wrote atomic.Bool // since the last sign of life
 	ended atomic.Bool // Done was sent, nothing more may be written
 	read  bool        // the peer's Done was read
@@ -29,7 +29,7 @@ type Stream struct {
 // newStream begins a stream on a connection; both sides have begun it.
 func newStream(b *bulk) *Stream {
 	s := &Stream{b: b}
-	s.sign = time.AfterFunc(b.active/3, s.signOfLife)
+	s.signs = startHeartbeat(b.active/3, s.signOfLife)
 	return s
 }
 
@@ -37,25 +37,18 @@ func newStream(b *bulk) *Stream {
 func (s *Stream) Remote() Remote { return s.b.remote }
 
 // signOfLife tells the peer that this side still works when it wrote nothing for a
-// while, until the stream is over on this side.
+// while.
 func (s *Stream) signOfLife() {
-	select {
-	case <-s.b.failed:
+	if s.wrote.Swap(false) {
 		return
-	default:
 	}
-	if !s.wrote.Swap(false) {
-		select {
-		case <-s.b.turn:
-			if s.b.streaming.Load() {
-				_ = s.b.writeFrame(framePing, make([]byte, pingSize)) // the next write fails too
-			}
-			s.b.turn <- struct{}{}
-		default: // being written to right now
+	select {
+	case <-s.b.turn:
+		if s.b.streaming.Load() {
+			_ = s.b.writeFrame(framePing, make([]byte, pingSize)) // the next write fails too
 		}
-	}
-	if s.b.streaming.Load() {
-		s.sign.Reset(s.b.active / 3)
+		s.b.turn <- struct{}{}
+	default: // being written to right now
 	}
 }
 
@@ -64,7 +57,7 @@ func (s *Stream) write(f func(*wire) error) error {
 	if s.ended.Load() {
 		return ErrClosed
 	}
-	if s.b.peerDone.Load() {
+	if s.free != nil && s.b.peerDone.Load() { // the handler has returned
 		return fmt.Errorf("%w: %w", ErrClosed, errEnded)
 	}
 	s.wrote.Store(true)
@@ -209,7 +202,7 @@ func (s *Stream) Abort(err error) {
 
 // finish gives the connection back, or ends it after an error.
 func (s *Stream) finish(err error) {
-	s.sign.Stop()
+	s.signs.stop()
 	if err != nil {
 		s.b.fail(err)
 	}
