@@ -1,2 +1,79 @@
-// Package transfer moves bytes between nodes.
+// Package transfer moves bytes between nodes: calls and their answers, and streams
+// of file content, over TLS 1.3 with the ring's certificates on both sides. It knows
+// nothing of names, placement or disks.
+//
+// # Terms
+//
+// An [Endpoint] is one machine's side of all connections; it serves a TCP port and
+// dials others. A peer is dialled twice at need: one control connection carries all
+// calls, any number at once; bulk connections carry one stream each and are kept
+// for the next. Who dials asks, who accepts answers; for questions the other way
+// the other side dials.
+//
+// # Connections
+//
+// TLS 1.3 with ALPN "dhtfs/1": both certificates lead to the ring's root. The
+// dialling side then sends a Hello, the accepting side answers with its own or with
+// an Error that says why not. With ALPN "dhtfs-join/1" the dialling side has a
+// self-signed certificate, sends one Join and gets one JoinReply or Error; nothing
+// else is served there. See package trust.
+//
+// # Frames
+//
+// Integers are big endian; CBOR is deterministic, with integer keys, append only.
+//
+//	frame      type (1) length of the payload (4) payload
+//
+//	 1 Hello       CBOR: 1 lowest and 2 highest protocol version, 3 feature bits,
+//	               4 ring ID, 5 machine ID, 6 software version, 7 largest chunk,
+//	               8 purpose (1 control, 2 bulk)
+//	 2 Error       CBOR: 1 code, 2 message. The connection, or the stream, is over
+//	 3 Ping        8 bytes
+//	 4 Pong        the same 8 bytes
+//
+// On a control connection, calls one way and the rest back:
+//
+//	16 Call        ID (8) kind (2) time-out in ms (4) request (CBOR)
+//	17 Reply       ID (8) answer (CBOR)
+//	18 Fail        ID (8) CBOR: 1 code, 2 message
+//	19 Cancel      ID (8); forward, the answer is not wanted any more
+//
+// On a bulk connection:
+//
+//	32 Open        kind (2) time-out in ms, 0 for none (4) header (CBOR)
+//	33 Chunk       raw length (4) flags (1: bit 0 zstd) SHA-256 of the raw bytes (32)
+//	               payload: the raw bytes, or one zstd frame that is shorter
+//	34 EndChunks   empty: no chunk follows
+//	35 Message     CBOR
+//	36 Done        empty: this side has ended the stream
+//
+// For a joiner:
+//
+//	48 Join        CBOR, trust.JoinRequest
+//	49 JoinReply   CBOR, trust.JoinReply
+//
+// A stream begins with Open and ends when both sides have sent Done; the accepting
+// side does so when its handler has returned. After an Error on a bulk connection
+// the side that sent it throws away what still comes until the other closes, so that
+// the reason is not lost with the connection. Pings within a stream are signs of
+// life and are not answered. The length of a frame is checked against its type's own
+// limit before anything is allocated.
+//
+// # Promises
+//
+// Every method that waits ends: by its context, by the peer's answer, or when the
+// peer has been silent for [Config.Ping] twice over (a call) or [Config.Silence]
+// (a stream); a peer that is only slow is not silent, since it sends signs of life.
+// A request is sent at most once. A coded error is found by errors.Is on the other
+// side and keeps its words. A writer that is stuck because its peer has failed is
+// told what the peer failed with. A chunk that [Decoder] accepts is what was encoded.
+//
+// # Limits
+//
+// Bounded for each peer: connections (and so streams), calls and their bytes, frames
+// waiting to be sent, 4 MiB for a message, 1 MiB for a chunk, a decoder's window of
+// 8 MiB and output of the declared length. Bounded in all: connections, handshakes
+// under way, and those from one address. A stream holds about two chunks on the way
+// in and none on the way out; [Compressor.EncodeStream] and [Decoder.DecodeStream]
+// hold up to seven more.
 package transfer

@@ -1,0 +1,259 @@
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// noise and text are n bytes that do not shrink and that do.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
+	return b
+}
+
+func text(n int) []byte {
+	var b bytes.Buffer
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%08d line of a log with a number %d in it\n", i, i*i%977)
+	}
+	return b.Bytes()[:n]
+}
+
+func TestEveryModeIsExact(t *testing.T) {
+	var dec Decoder
+	for m := Auto; m <= Off; m++ {
+		c := NewCompressor(m)
+		for _, raw := range [][]byte{{1}, text(100), text(MaxChunk), noise(MaxChunk), noise(70_000), make([]byte, MaxChunk)} {
+			chunk, err := c.Encode(raw)
+			require.NoError(t, err)
+			require.NoError(t, chunk.validate())
+			got, err := dec.Decode(chunk, []byte("before"))
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(append([]byte("before"), raw...), got))
+			chunk.Release()
+		}
+		parsed, err := ParseMode(m.String())
+		require.NoError(t, err)
+		assert.Equal(t, m, parsed)
+	}
+	_, err := ParseMode("9")
+	require.Error(t, err)
+	_, err = NewCompressor(Auto).Encode(nil)
+	require.Error(t, err)
+}
+
+func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
+	c := NewCompressor(Level1)
+	chunk, err := c.Encode(text(MaxChunk))
+	require.NoError(t, err)
+	assert.Equal(t, FlagZstd, chunk.Flags)
+	assert.Less(t, len(chunk.Payload), MaxChunk/3)
+	chunk, err = c.Encode(noise(MaxChunk))
+	require.NoError(t, err)
+	assert.Zero(t, chunk.Flags)
+	chunk, err = NewCompressor(Off).Encode(text(MaxChunk))
+	require.NoError(t, err)
+	assert.Zero(t, chunk.Flags)
+}
+
+func TestDamageIsFound(t *testing.T) {
+	var dec Decoder
+	for _, mode := range []Mode{Off, Level1} {
+		chunk, err := NewCompressor(mode).Encode(text(5000))
+		require.NoError(t, err)
+		for range 200 {
+			bad := chunk
+			bad.Payload = bytes.Clone(chunk.Payload)
+			bad.Payload[rand.IntN(len(bad.Payload))] ^= 1 << rand.IntN(8)
+			raw, err := dec.Decode(bad, nil)
+			if err == nil {
+				require.Equal(t, text(5000), raw, "zstd has a few bits that mean nothing")
+				continue
+			}
+			require.ErrorIs(t, err, ErrCorrupt)
+		}
+		bad := chunk
+		bad.Sum[3] ^= 1
+		_, err = dec.Decode(bad, nil)
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
+}
+
+func TestBombsAreRefused(t *testing.T) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	require.NoError(t, err)
+	bomb := enc.EncodeAll(make([]byte, 64<<20), nil)
+	require.NoError(t, enc.Close())
+	c := Chunk{Raw: MaxChunk, Flags: FlagZstd, Payload: bomb}
+	var dec Decoder
+	_, err = dec.Decode(c, nil)
+	require.ErrorIs(t, err, ErrCorrupt)
+	c.Raw = len(bomb)
+	mem := make([]byte, 0, 1<<20)
+	_, err = dec.Decode(c, mem)
+	require.ErrorIs(t, err, ErrCorrupt, "room in the destination is no permission")
+}
+
+func TestStreamsOfChunks(t *testing.T) {
+	for _, size := range []int{0, 1, MaxChunk - 1, MaxChunk, MaxChunk + 1, 9*MaxChunk + 7} {
+		for _, mode := range []Mode{Off, Auto, Level1} {
+			raw := text(size)
+			var chunks []Chunk
+			stats, err := NewCompressor(mode).EncodeStream(t.Context(), iotest.HalfReader(bytes.NewReader(raw)), func(c Chunk) error {
+				c.Retain()
+				chunks = append(chunks, c)
+				return nil
+			})
+			require.NoError(t, err)
+			assert.EqualValues(t, size, stats.Size)
+			assert.Equal(t, sha256.Sum256(raw), stats.Sum)
+			require.Len(t, stats.Chunks, (size+MaxChunk-1)/MaxChunk)
+
+			var got []byte
+			i := 0
+			next := func() (Chunk, error) {
+				if i == len(chunks) {
+					return Chunk{}, io.EOF
+				}
+				i++
+				return chunks[i-1], nil
+			}
+			decoded, err := new(Decoder).DecodeStream(t.Context(), next, func(c Chunk, raw []byte) error {
+				require.Equal(t, sha256.Sum256(raw), c.Sum)
+				got = append(got, raw...)
+				return nil
+			})
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(raw, got))
+			assert.Equal(t, stats.Chunks, decoded.Chunks)
+			assert.Equal(t, stats.Sent, decoded.Sent)
+		}
+	}
+}
+
+func TestEncodeStreamStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := NewCompressor(Off)
+		_, err := c.EncodeStream(t.Context(), bytes.NewReader(noise(5*MaxChunk)), func(Chunk) error { return errTest })
+		require.ErrorIs(t, err, errTest, "fn fails")
+
+		broken := io.MultiReader(bytes.NewReader(noise(3*MaxChunk)), iotest.ErrReader(errTest))
+		n := 0
+		_, err = c.EncodeStream(t.Context(), broken, func(Chunk) error { n++; return nil })
+		require.ErrorIs(t, err, errTest, "the reader fails")
+		assert.Equal(t, 3, n, "after what was read before")
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		r, w := io.Pipe()
+		go func() {
+			_, _ = w.Write(noise(2 * MaxChunk))
+			cancel(errTest)
+		}()
+		_, err = c.EncodeStream(ctx, r, func(Chunk) error { return nil })
+		require.ErrorIs(t, err, errTest, "the context ends while the reader blocks")
+		require.NoError(t, w.Close())
+		synctest.Wait()
+	})
+}
+
+func TestDecodeStreamStops(t *testing.T) {
+	var dec Decoder
+	bad := rawChunk(10)
+	bad.Sum[0] ^= 1
+	chunks := []Chunk{rawChunk(10), bad, rawChunk(10)}
+	i, n := 0, 0
+	next := func() (Chunk, error) {
+		if i++; i > len(chunks) {
+			return Chunk{}, io.EOF
+		}
+		return chunks[i-1], nil
+	}
+	_, err := dec.DecodeStream(t.Context(), next, func(Chunk, []byte) error { n++; return nil })
+	require.ErrorIs(t, err, ErrCorrupt)
+	assert.Equal(t, 1, n, "nothing after the damage, nor the damage itself")
+	i = 0
+	_, err = dec.DecodeStream(t.Context(), next, func(Chunk, []byte) error { return errTest })
+	require.ErrorIs(t, err, errTest)
+}
+
+// A link and a compressor of given speeds, in virtual time.
+func TestAutoFollowsTheLink(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		link, compressor       float64 // bytes a second
+		ratio, least, greatest float64 // shares of chunks that are compressed
+	}{
+		{"slow link", 10e6, 200e6, 0.3, 0.99, 1},
+		{"fast link", 1000e6, 200e6, 0.3, 0, 0.15},
+		{"in between", 300e6, 200e6, 0.3, 0, 0.15},
+		{"gigabit", 118e6, 200e6, 0.3, 0.85, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var p pace
+				p.restart()
+				compressed := 0
+				const chunks = 2000
+				for range chunks {
+					size := float64(MaxChunk)
+					if p.compress() {
+						compressed++
+						// Chunks are made while others are sent: what is longer counts.
+						make, send := size/c.compressor, size*c.ratio/c.link
+						time.Sleep(time.Duration(max(make-send, 0) * 1e9))
+						size *= c.ratio
+					}
+					writing := time.Duration(size / c.link * 1e9)
+					time.Sleep(writing)
+					p.sent(MaxChunk, writing)
+				}
+				share := float64(compressed) / chunks
+				assert.GreaterOrEqual(t, share, c.least)
+				assert.LessOrEqual(t, share, c.greatest)
+			})
+		})
+	}
+}
+
+func TestReleasingTooOftenIsFound(t *testing.T) {
+	b := newBuffer(10)
+	c := Chunk{Raw: 10, Payload: b.mem[:10], buf: b}
+	c.Retain()
+	c.Release()
+	c.Release()
+	assert.Panics(t, c.Release)
+}
+
+func FuzzDecode(f *testing.F) {
+	chunk, err := NewCompressor(Level1).Encode(text(2000))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(chunk.Raw, uint8(1), chunk.Payload)
+	f.Add(3, uint8(0), []byte("abc"))
+	var dec Decoder
+	f.Fuzz(func(t *testing.T, raw int, flags uint8, payload []byte) {
+		c := Chunk{Raw: raw, Flags: Flags(flags), Payload: payload}
+		_, err := dec.Decode(c, nil)
+		if err == nil {
+			t.Fatal("no bytes have an SHA-256 of zero")
+		}
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrProtocol) {
+			t.Fatal(err)
+		}
+	})
+}
