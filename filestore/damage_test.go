@@ -3,10 +3,14 @@ package filestore
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -357,6 +361,99 @@ func TestNamesTheFileSystemTakesForOne(t *testing.T) {
 	require.NoError(t, s.Close())
 	s = open()
 	requireContent(t, s, "naMe", []byte("2"))
+	require.NoError(t, s.Close())
+}
+
+// openHook is a Disk that does something before a path is opened, once.
+type openHook struct {
+	*MemDisk
+	at string
+	do func()
+}
+
+func (h *openHook) open(path string) (file, error) {
+	if path == h.at {
+		h.at = ""
+		h.do()
+	}
+	return h.MemDisk.open(path)
+}
+
+// TestReplacedWhileOpened has content replaced between the look into the
+// register and the opening of the file.
+func TestReplacedWhileOpened(t *testing.T) {
+	for name, then := range map[string][]byte{"other": []byte("two"), "same": []byte("one")} {
+		t.Run(name, func(t *testing.T) {
+			d := &openHook{MemDisk: NewMemDisk()}
+			s, err := Open(Options{Disk: d, Positions: testPositions})
+			require.NoError(t, err)
+			sum := recordOf("a", []byte("one")).SHA256
+			require.NoError(t, put(s, ballot(1), "a", []byte("one")))
+			d.at, d.do = visible(t, s, "a"), func() {
+				require.NoError(t, s.Drop("a", sum))
+				require.NoError(t, put(s, ballot(2), "a", then))
+			}
+			c, err := s.Open("a", sum)
+			if name == "other" {
+				require.ErrorIs(t, err, ErrNotFound)
+			} else {
+				require.NoError(t, err)
+				_, err = c.ReadChunk(0, make([]byte, 3))
+				require.NoError(t, err)
+				require.NoError(t, c.Close())
+			}
+			requireContent(t, s, "a", then)
+			require.Empty(t, quarantined(t, d))
+			require.NoError(t, s.Close())
+		})
+	}
+}
+
+// yielding is a Disk that lets others run after each look at a path.
+type yielding struct{ *MemDisk }
+
+func (y yielding) stat(path string) (fs.FileInfo, error) {
+	info, err := y.MemDisk.stat(path)
+	for range 20 {
+		runtime.Gosched()
+	}
+	return info, err
+}
+
+// TestNamesForOneAtOnce has such names race for the one place.
+func TestNamesForOneAtOnce(t *testing.T) {
+	d := NewMemDisk()
+	d.folds = true
+	s, err := Open(Options{Disk: yielding{d}, Positions: testPositions[:1]})
+	require.NoError(t, err)
+	for round := range 60 {
+		base := fmt.Sprintf("name%d", round)
+		names := []string{base, strings.ToUpper(base), strings.ToTitle(base[:1]) + base[1:]}
+		var all sync.WaitGroup
+		var stages []*Stage
+		for _, name := range names {
+			st, err := stage(s, recordOf(name, []byte(name)), []byte(name))
+			require.NoError(t, err)
+			stages = append(stages, st)
+		}
+		for _, st := range stages {
+			all.Go(func() {
+				defer st.Discard()
+				if err := accept(s, ballot(1), *st.record); err != nil {
+					assert.ErrorIs(t, err, ErrCollision)
+				}
+			})
+		}
+		all.Wait()
+		held := 0
+		for _, name := range names {
+			if s.Holds(name, recordOf(name, []byte(name)).SHA256) {
+				held++
+				requireContent(t, s, name, []byte(name))
+			}
+		}
+		require.Equal(t, 1, held)
+	}
 	require.NoError(t, s.Close())
 }
 

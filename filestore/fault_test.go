@@ -38,52 +38,54 @@ func TestFailedSyncDegrades(t *testing.T) {
 	}{
 		{OpSync, tempPrefix}, {OpSync, listsDir}, {OpSyncDir, listsDir}, {OpSyncDir, positionDir([20]byte{1})}, {OpCommit, ""},
 	} {
-		t.Run(fmt.Sprintf("%s %s", c.op, path.Base(c.part)), func(t *testing.T) {
-			d := NewMemDisk()
-			o := Options{Disk: d, Positions: [][20]byte{{1}}}
-			s, err := Open(o)
-			require.NoError(t, err)
-			require.NoError(t, put(s, ballot(1), "a", []byte("a")))
-			require.NoError(t, put(s, ballot(1), "b", []byte("b")))
-			require.NoError(t, s.Degraded())
-
-			tries := failing(d, c.op, c.part, syscall.EIO)
-			data := content(1, ChunkSize+1)
-			err = put(s, ballot(2), "a", data)
-			require.ErrorIs(t, err, syscall.EIO)
-			require.ErrorIs(t, s.Degraded(), ErrDegraded)
-			require.ErrorIs(t, s.Degraded(), syscall.EIO)
-			_, err = s.Stage("c", 1)
-			require.ErrorIs(t, err, ErrDegraded)
-			require.ErrorIs(t, accept(s, ballot(3), recordOf("b", []byte("b"))), ErrDegraded)
-			require.ErrorIs(t, s.SetMeta("x", nil), ErrDegraded)
-			_, err = s.NextCounter(0)
-			require.ErrorIs(t, err, ErrDegraded)
-			require.EqualValues(t, 1, tries.Load(), "a failed sync is tried again")
-			requireContent(t, s, "b", []byte("b"))
-			_, err = s.Register("a")
-			if c.op == OpCommit {
-				require.ErrorIs(t, err, ErrDegraded, "what is in doubt is not shown")
-				for e := range s.Registers([20]byte{}, [20]byte{}, Cursor{}) {
-					require.NotEqual(t, "a", e.Name)
-				}
-			} else {
+		for seed := range uint64(6) { // enough for a failed commit to be there, and not
+			t.Run(fmt.Sprintf("%s %s %d", c.op, path.Base(c.part), seed), func(t *testing.T) {
+				d := NewMemDisk()
+				o := Options{Disk: d, Positions: [][20]byte{{1}}}
+				s, err := Open(o)
 				require.NoError(t, err)
-			}
-			require.NoError(t, s.Close())
+				require.NoError(t, put(s, ballot(1), "a", []byte("a")))
+				require.NoError(t, put(s, ballot(1), "b", []byte("b")))
+				require.NoError(t, s.Degraded())
 
-			d.SetFault(nil)
-			d.Crash(rand.New(rand.NewPCG(1, 1)))
-			s, err = Open(o)
-			require.NoError(t, err)
-			require.NoError(t, s.Degraded())
-			requireContent(t, s, "b", []byte("b"))
-			got, err := read(s, "a")
-			require.NoError(t, err)
-			require.Contains(t, []int{1, len(data)}, len(got))
-			requireClean(t, s, 2)
-			require.NoError(t, s.Close())
-		})
+				tries := failing(d, c.op, c.part, syscall.EIO)
+				data := content(1, ChunkSize+1)
+				err = put(s, ballot(2), "a", data)
+				require.ErrorIs(t, err, syscall.EIO)
+				require.ErrorIs(t, s.Degraded(), ErrDegraded)
+				require.ErrorIs(t, s.Degraded(), syscall.EIO)
+				_, err = s.Stage("c", 1)
+				require.ErrorIs(t, err, ErrDegraded)
+				require.ErrorIs(t, accept(s, ballot(3), recordOf("b", []byte("b"))), ErrDegraded)
+				require.ErrorIs(t, s.SetMeta("x", nil), ErrDegraded)
+				_, err = s.NextCounter(0)
+				require.ErrorIs(t, err, ErrDegraded)
+				require.EqualValues(t, 1, tries.Load(), "a failed sync is tried again")
+				requireContent(t, s, "b", []byte("b"))
+				_, err = s.Register("a")
+				if c.op == OpCommit {
+					require.ErrorIs(t, err, ErrDegraded, "what is in doubt is not shown")
+					for e := range s.Registers([20]byte{}, [20]byte{}, Cursor{}) {
+						require.NotEqual(t, "a", e.Name)
+					}
+				} else {
+					require.NoError(t, err)
+				}
+				require.NoError(t, s.Close())
+
+				d.SetFault(nil)
+				d.Crash(rand.New(rand.NewPCG(seed, 1)))
+				s, err = Open(o)
+				require.NoError(t, err)
+				require.NoError(t, s.Degraded())
+				requireContent(t, s, "b", []byte("b"))
+				got, err := read(s, "a")
+				require.NoError(t, err)
+				require.Contains(t, []int{1, len(data)}, len(got))
+				requireClean(t, s, 2)
+				require.NoError(t, s.Close())
+			})
+		}
 	}
 }
 
