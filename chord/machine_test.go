@@ -1,0 +1,151 @@
+package chord
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// member returns a placed position 10 between pred and list.
+func member(pred Peer, list ...Peer) *machine {
+	m := newMachine(at(0x10), 3, false)
+	m.placed, m.list, m.pred, m.predHeard = true, list, &pred, true
+	return m
+}
+
+// only returns the one message that m wants sent.
+func only(t *testing.T, m *machine) message {
+	t.Helper()
+	out := m.take()
+	require.Len(t, out, 1)
+	return out[0]
+}
+
+// The positions of a machine that did not answer are not tried one by one.
+func TestPositionsOfADeadMachineAreSkippedTogether(t *testing.T) {
+	twin := Peer{ID: ID{0x25}, Machine: at(0x20).Machine}
+	m := member(at(0xf0), at(0x20), twin, at(0x30))
+	m.stabilize()
+	m.failed(only(t, m).token)
+	assert.Equal(t, at(0x30), only(t, m).to)
+
+	m = member(at(0xf0), at(0x20), twin, at(0x30))
+	m.stabilize()
+	m.answered(only(t, m).token, Reply{From: at(0x20), Refusal: RefusedNotHere})
+	assert.Equal(t, twin, only(t, m).to, "a machine that refuses for one position is there")
+}
+
+// Who has lost every successor goes on with its predecessor.
+func TestPredecessorIsTheLastResort(t *testing.T) {
+	m := member(at(0xf0), at(0x20))
+	m.stabilize()
+	m.failed(only(t, m).token)
+	msg := only(t, m)
+	assert.Equal(t, at(0xf0), msg.to)
+	assert.False(t, m.alone(), "not before it was asked")
+	m.answered(msg.token, Reply{From: at(0xf0), Successors: ats(0x08)})
+	assert.Equal(t, ats(0xf0, 0x08), m.list)
+}
+
+func TestAnswerForAnotherPositionIsNone(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0x30)...)
+	m.stabilize()
+	m.answered(only(t, m).token, Reply{From: at(0x18), Successors: ats(0x19)})
+	assert.Equal(t, ats(0x30), m.list)
+}
+
+func TestEachTokenIsAnsweredOnce(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0x30)...)
+	m.stabilize()
+	msg := only(t, m)
+	m.answered(msg.token, Reply{From: at(0x20), Predecessor: &m.self, Successors: ats(0x30)})
+	m.failed(msg.token)
+	m.answered(999, Reply{From: at(0x15)})
+	assert.Equal(t, ats(0x20, 0x30), m.list)
+	assert.Empty(t, m.take())
+}
+
+// A failure seen elsewhere makes a position ask, not believe.
+func TestDoubt(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0x30)...)
+	m.doubt(at(0x30).Machine)
+	assert.Empty(t, m.take(), "no neighbour")
+	m.doubt(at(0x20).Machine)
+	assert.Equal(t, at(0x20), only(t, m).to)
+	m.doubt(at(0x20).Machine)
+	assert.Empty(t, m.take(), "it is being asked")
+	m.doubt(at(0xf0).Machine)
+	assert.Equal(t, at(0xf0), only(t, m).to)
+	assert.Equal(t, ats(0x20, 0x30), m.list)
+}
+
+// An address is taken from the peer itself only.
+func TestNewAddress(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0xf0)...)
+	moved := at(0xf0)
+	moved.Addr = "new"
+	m.handle(Request{Kind: KindPing, From: moved})
+	assert.Equal(t, moved, *m.pred)
+	assert.Equal(t, []Peer{at(0x20), moved}, m.list)
+	assert.True(t, m.takeChanged())
+}
+
+// A joiner does not found a ring of its own while an old one answers, and not at
+// all if it is not to.
+func TestJoinKeepsTrying(t *testing.T) {
+	joiner := newMachine(at(0x10), 3, true)
+	for range 2 * maxJoinTries {
+		joiner.tick(ats(0x20))
+		joiner.answered(only(t, joiner).token, Reply{From: at(0x20)}) // knows no owner
+	}
+	assert.False(t, joiner.placed, "there is a ring")
+
+	for range maxJoinTries {
+		joiner.tick(ats(0x20))
+		joiner.failed(only(t, joiner).token)
+	}
+	assert.False(t, joiner.placed)
+	joiner.tick(ats(0x20))
+	assert.True(t, joiner.alone(), "nobody answers")
+
+	second := newMachine(at(0x30), 3, false)
+	for range 2 * maxJoinTries {
+		second.tick(ats(0x20))
+		second.failed(only(t, second).token)
+		second.tick(nil)
+	}
+	assert.False(t, second.placed, "another position of its machine is to found the ring")
+}
+
+func TestReunionAsksNoNeighbour(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0x30)...)
+	m.reunite(ats(0x20, 0xf0, 0x10))
+	assert.Empty(t, m.take())
+	m.reunite(ats(0x30, 0x80))
+	assert.Equal(t, at(0x80), only(t, m).to)
+	m.reunite(ats(0x90))
+	assert.Empty(t, m.take(), "one at a time")
+
+	m = member(at(0xf0), ats(0x20, 0x30)...)
+	m.ticks = 1
+	m.reunite(ats(0x80))
+	assert.Empty(t, m.take(), "only now and then")
+	m.list, m.pred = nil, nil
+	m.reunite(ats(0x80))
+	assert.Equal(t, at(0x80), only(t, m).to, "at every tick while alone")
+}
+
+func TestFarewellNamesNoOwnPosition(t *testing.T) {
+	own := Peer{ID: ID{0x15}, Machine: at(0x10).Machine}
+	m := member(at(0xf0), own, at(0x20), at(0xf0))
+	farewells := m.leave()
+	require.Len(t, farewells, 2)
+	assert.Equal(t, at(0xf0), farewells[0].to)
+	assert.Equal(t, at(0x20), farewells[1].to)
+	for _, f := range farewells {
+		assert.Equal(t, ats(0x20, 0xf0), f.req.Successors)
+		assert.Equal(t, at(0xf0), *f.req.Predecessor)
+	}
+	assert.Empty(t, m.leave(), "once")
+}
