@@ -28,6 +28,9 @@
 // another list than the round's refuses and hands over its own record, so that
 // a coordinator with an outdated view learns the current one.
 //
+// A voter that has no record and may have missed one promises and accepts like
+// the others, and so catches up, but its promise counts towards no majority.
+//
 // Everything here is pure: Voter rules are functions from a register and a
 // message to a register and an answer; Round and Reading are fed answers and
 // say what to do next. There is no clock, no goroutine and no I/O, so that all

@@ -48,7 +48,7 @@ const (
 	OK        Status = iota // promised, accepted, or here is what I have
 	Outbid                  // a greater ballot was promised; see Promised
 	OtherList               // a greater ballot was accepted under another list; see Accepted and Record
-	DontKnow                // no record, and no authority to say that there is none
+	DontKnow                // no record, and no authority to say that there is none; to Prepare: see OnPrepare
 	NoContent               // accepting needs the record's content, which is not durable here
 )
 

@@ -11,8 +11,9 @@ type Change struct {
 	Op   filestore.OpID
 	Base uint64 // the name's change counter before the operation's first attempt
 	// Apply computes the value that follows cur, which is nil for a name that
-	// was never stored. A failed precondition returns cur as it is, with the
-	// result that says so. Voters, counter and history are not its business.
+	// was never stored. A failed precondition returns cur as it is, a tombstone
+	// for nil, with the result that says so. Voters, counter and history are
+	// not its business.
 	Apply func(cur *filestore.Record) (filestore.Record, filestore.Result)
 }
 

@@ -26,17 +26,22 @@ func OnRead(r filestore.Register, k Knowledge) Answer {
 // OnPrepare is a voter's answer to Prepare and its register afterwards, which
 // must be durable before the answer leaves. A repeated Prepare gets the same
 // promise again unless its ballot was accepted meanwhile.
+//
+// A voter that answers DontKnow has promised all the same: its word counts for
+// nothing while the coordinator finds out what was accepted before, but it may
+// accept what comes of it, and so obtain a record that it missed.
 func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Knowledge) (filestore.Register, Answer) {
 	switch {
 	case otherList(r, m.View):
 		return r, answer(OtherList, r)
-	case r.Record == nil && k == Ignorant && !m.joins(self):
-		return r, answer(DontKnow, r)
 	case m.Ballot.Compare(r.Promised) < 0,
 		m.Ballot.Compare(r.Promised) == 0 && r.Accepted.Compare(m.Ballot) >= 0:
 		return r, answer(Outbid, r)
 	}
 	r.Promised = m.Ballot
+	if r.Record == nil && k == Ignorant && !m.joins(self) {
+		return r, answer(DontKnow, r)
+	}
 	return r, answer(OK, r)
 }
 

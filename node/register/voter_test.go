@@ -62,6 +62,7 @@ func TestOnPrepare(t *testing.T) {
 		{"ignorant in general, knows this one", 0, holding(1, 1, old), 2, view(old, 1), nil, register.Ignorant, register.OK},
 		{"greater ballot", 0, promised(1), 2, view(old, 0), nil, register.Authoritative, register.OK},
 		{"smaller ballot", 0, promised(3), 2, view(old, 0), nil, register.Authoritative, register.Outbid},
+		{"smaller ballot, ignorant", 0, promised(3), 2, view(old, 1), nil, register.Ignorant, register.Outbid},
 		{"repeated", 0, holding(2, 1, old), 2, view(old, 1), nil, register.Authoritative, register.OK},
 		{"repeated after the accept", 0, holding(2, 2, old), 2, view(old, 1), nil, register.Authoritative, register.Outbid},
 		{"view older than the move", 0, holding(5, 5, moving), 9, view(old, 4), nil, register.Authoritative, register.OtherList},
@@ -75,7 +76,7 @@ func TestOnPrepare(t *testing.T) {
 			m := register.Prepare{Name: registerName, Ballot: ballot(test.ballot), View: test.view, Joining: test.joining}
 			after, a := register.OnPrepare(id(test.self), test.register, m, test.knowledge)
 			want := test.register
-			if test.want == register.OK {
+			if test.want == register.OK || test.want == register.DontKnow {
 				want.Promised = ballot(test.ballot)
 			}
 			assert.Equal(t, want, after)
@@ -143,6 +144,22 @@ func TestOnAcceptRepeated(t *testing.T) {
 		assert.Equal(t, register.OK, a.Status)
 		assert.Equal(t, ballot(5), a.Accepted)
 	}
+}
+
+// A voter that missed a record does not help to choose the next one, but is
+// given it.
+func TestIgnorantVoterCatchesUp(t *testing.T) {
+	r := register.NewRound(registerName, ballot(9), view(voters(0, 1, 2), 4), register.Task{})
+	msg, _ := r.Prepare()
+	late, a := register.OnPrepare(id(2), filestore.Register{}, msg, register.Ignorant)
+	assert.Equal(t, register.Wait, r.OnPromise(id(2), a))
+	assert.Equal(t, register.Wait, r.OnPromise(id(0), promise(4, record(voters(0, 1, 2), 3))))
+	assert.Equal(t, register.Propose, r.OnPromise(id(1), promise(4, record(voters(0, 1, 2), 3))))
+	acc, _ := r.Accept()
+	late, a = register.OnAccept(late, acc, true)
+	assert.Equal(t, ballot(9), late.Accepted)
+	assert.Equal(t, register.Wait, r.OnAccepted(id(2), a))
+	assert.Equal(t, register.Chosen, accepts(t, r, 0))
 }
 
 func TestOnRead(t *testing.T) {
