@@ -86,7 +86,7 @@ func (o *operation) try() {
 	}
 	m := w.machines[w.IntN(len(w.machines))]
 	j := &job{op: o}
-	if o.kind != get && !w.creation && w.IntN(10) == 0 && !slices.Equal(m.ring, firstVoters) {
+	if o.kind != get && !w.creation && w.IntN(10) == 0 && !slices.Equal(m.ring, w.first) {
 		j.target = m.ring // a change that moves the voters, too
 	}
 	if !w.chance(w.loss) {

@@ -24,11 +24,11 @@ type machine struct {
 }
 
 func newMachine(w *world, n int) *machine {
-	m := &machine{w: w, id: id(n), up: true, ring: firstVoters}
-	if slices.Contains(firstVoters, m.id) {
+	m := &machine{w: w, id: id(n), up: true, ring: w.first}
+	if slices.Contains(w.first, m.id) {
 		m.knowledge = register.Authoritative
 	}
-	m.view.Voters.New = firstVoters
+	m.view.Voters.New = w.first
 	return m
 }
 
@@ -43,7 +43,7 @@ func (m *machine) crash() {
 // forgetView has the machine start from its own record, or else from a group
 // that it believes in.
 func (m *machine) forgetView() {
-	m.view = register.View{Voters: filestore.Voters{New: firstVoters}}
+	m.view = register.View{Voters: filestore.Voters{New: m.w.first}}
 	if m.w.IntN(2) == 0 {
 		m.view.Voters.New = m.ring
 	}

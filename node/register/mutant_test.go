@@ -3,7 +3,6 @@ package register_test
 import (
 	"math"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,14 +36,6 @@ var mutants = []struct {
 	{"voter without authority says that there is none", false, func(r *rules) {
 		r.prepare = func(self filestore.MachineID, reg filestore.Register, m register.Prepare, _ register.Knowledge) (filestore.Register, register.Answer) {
 			return register.OnPrepare(self, reg, m, register.Authoritative)
-		}
-	}},
-	{"voter that stays one passes for new", false, func(r *rules) {
-		r.prepare = func(self filestore.MachineID, reg filestore.Register, m register.Prepare, k register.Knowledge) (filestore.Register, register.Answer) {
-			if slices.Contains(m.Joining, self) {
-				k = register.Authoritative
-			}
-			return register.OnPrepare(self, reg, m, k)
 		}
 	}},
 	{"reader does not compare lists", false, func(r *rules) {

@@ -80,11 +80,11 @@ func TestRoundTakesTheGreatestAccepted(t *testing.T) {
 	assert.Equal(t, register.Prepare{Name: registerName, Ballot: ballot(9), View: view(voters(0, 1, 2), 2)}, msg)
 	assert.Equal(t, before, to)
 
-	newest := record(voters(0, 1, 2), 4)
-	require.Equal(t, register.Wait, r.OnPromise(id(1), promise(5, newest)))
-	require.Equal(t, register.Wait, r.OnPromise(id(1), promise(5, newest)), "the same voter again")
-	require.Equal(t, register.Wait, r.OnPromise(id(6), promise(5, newest)), "no voter")
-	require.Equal(t, register.Propose, r.OnPromise(id(2), promise(2, record(voters(0, 1, 2), 3))))
+	newest, older := record(voters(0, 1, 2), 4), record(voters(0, 1, 2), 3)
+	require.Equal(t, register.Wait, r.OnPromise(id(2), promise(2, older)))
+	require.Equal(t, register.Wait, r.OnPromise(id(2), promise(2, older)), "the same voter again")
+	require.Equal(t, register.Wait, r.OnPromise(id(6), promise(2, older)), "no voter")
+	require.Equal(t, register.Propose, r.OnPromise(id(1), promise(5, newest)))
 	assert.Same(t, newest, given)
 
 	rec, result := r.Proposal()
@@ -97,7 +97,10 @@ func TestRoundTakesTheGreatestAccepted(t *testing.T) {
 	acc, to := r.Accept()
 	assert.Equal(t, register.Accept{Ballot: ballot(9), View: view(voters(0, 1, 2), 2), Record: want}, acc)
 	assert.Equal(t, before, to)
-	assert.Equal(t, register.Wait, r.OnPromise(id(0), promise(7, newest)), "too late to count")
+	for n := range 3 {
+		assert.Equal(t, register.Wait, r.OnPromise(id(n), promise(5, newest)), "too late to count")
+	}
+	assert.Empty(t, r.Acceptors())
 	assert.Equal(t, register.Chosen, accepts(t, r, 0, 2))
 	assert.Equal(t, register.Chosen, r.OnAccepted(id(1), register.Answer{Status: register.Outbid}), "chosen it stays")
 	assert.ElementsMatch(t, ids(0, 2), r.Acceptors())
@@ -233,7 +236,9 @@ func TestRoundNeedsTheNewListOnceTheOldIsDropped(t *testing.T) {
 	}{{nil, true}, {after, true}, {ids(4, 3, 2), true}, {ids(3, 4, 5), false}} {
 		r := newRound(register.View{Voters: moving, Basis: ballot(5)}, register.Task{Target: test.target})
 		require.Equal(t, register.Propose, promises(t, r, promise(5, record(moving, 3)), 0, 1, 3, 4))
-		require.Equal(t, register.Chosen, accepts(t, r, 0, 1, 2, 4))
+		require.Equal(t, register.Wait, accepts(t, r, 0), "no voter any more")
+		require.Equal(t, register.Wait, accepts(t, r, 2))
+		require.Equal(t, register.Chosen, accepts(t, r, 3))
 		assert.Equal(t, test.moved, r.Moved(), "%v", test.target)
 	}
 }

@@ -21,12 +21,12 @@ const (
 
 func TestSimulateMoves(t *testing.T) {
 	t.Parallel()
-	checkSound(t, 400, false)
+	checkSound(t, 300, false)
 }
 
 func TestSimulateCreation(t *testing.T) {
 	t.Parallel()
-	checkSound(t, 300, true)
+	checkSound(t, 200, true)
 }
 
 // checkSound runs seeds under the package's own rules, and checks that they
@@ -35,6 +35,7 @@ func checkSound(t *testing.T, seeds int, creation bool) {
 	var runs, ops, known, reads, moves int
 	for seed := range seedsOf(t, seeds) {
 		w := simulate(seed, soundRules(), creation, tracer(t))
+		w.checkCatchUp()
 		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
 		runs++
 		reads += w.oneRoundReads

@@ -15,10 +15,6 @@ const (
 	horizon      = 2500 // ticks in which faults and moves begin; a message takes about ten
 )
 
-// firstVoters hold the name at the beginning, or are its key's group when it
-// is still to be created.
-var firstVoters = ids(0, 1, 2)
-
 // world is one register over seven machines, and everything that befalls it.
 // Whatever happens follows from the seed.
 type world struct {
@@ -27,6 +23,7 @@ type world struct {
 	rules    rules
 	creation bool // the name is not there yet, and the group is stable
 	machines []*machine
+	first    []filestore.MachineID // the voters at the beginning
 	ops      []*operation
 	chosen   lineage
 	faults   []string
@@ -42,6 +39,10 @@ func newWorld(seed uint64, r rules, creation bool) *world {
 	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), rules: r, creation: creation}
 	w.loss = []float64{0, 0.03, 0.1, 0.2}[w.IntN(4)]
 	w.content = []float64{1, 1, 0.95}[w.IntN(3)]
+	w.first = ids(0, 1, 2)
+	if w.IntN(5) == 0 { // a ring of few machines
+		w.first = w.first[:1+w.IntN(2)]
+	}
 	for i := range machineCount {
 		w.machines = append(w.machines, newMachine(w, i))
 	}
@@ -63,12 +64,12 @@ func (w *world) store() {
 	op := &operation{kind: put, settled: true}
 	w.ops = append(w.ops, op)
 	rec, result := op.apply(nil)
-	rec.Name, rec.Voters, rec.Changes = registerName, filestore.Voters{New: firstVoters}, 1
+	rec.Name, rec.Voters, rec.Changes = registerName, filestore.Voters{New: w.first}, 1
 	rec.History = []filestore.Change{{Op: op.id(), Result: result}}
 	for i, m := range w.machines {
 		m.counter = at.Counter
 		m.view.Basis = at
-		if i < len(firstVoters) {
+		if i < len(w.first) {
 			m.disk = filestore.Register{Promised: at, Accepted: at, Record: &rec, Held: true}
 			w.chosen.accepted(w, m.id, at, &rec)
 		}
@@ -85,11 +86,11 @@ func (w *world) planMoves() {
 			m.counter += w.Uint64N(20)
 		}
 	}
-	group := firstVoters
+	group := w.first
 	for range count {
 		w.after(w.Int64N(horizon*3/4), func() {
 			for range 1 + w.IntN(2) {
-				group = w.exchangeOne(group)
+				group = w.nextGroup(group)
 			}
 			target := group
 			for _, m := range w.machines {
@@ -99,8 +100,9 @@ func (w *world) planMoves() {
 	}
 }
 
-// exchangeOne puts another machine in the place of one of the group.
-func (w *world) exchangeOne(group []filestore.MachineID) []filestore.MachineID {
+// nextGroup puts another machine in the place of one of the group, or lets the
+// group grow or shrink by one as in a ring of few machines.
+func (w *world) nextGroup(group []filestore.MachineID) []filestore.MachineID {
 	var others []filestore.MachineID
 	for _, m := range w.machines {
 		if !slices.Contains(group, m.id) {
@@ -108,7 +110,15 @@ func (w *world) exchangeOne(group []filestore.MachineID) []filestore.MachineID {
 		}
 	}
 	next := slices.Clone(group)
-	next[w.IntN(len(next))] = others[w.IntN(len(others))]
+	leaver, comer := w.IntN(len(next)), others[w.IntN(len(others))]
+	switch n := w.IntN(10); {
+	case n == 0 && len(next) > 1:
+		next = slices.Delete(next, leaver, leaver+1)
+	case len(next) < 3 && n <= 5, n == 1 && len(next) < 4:
+		next = append(next, comer)
+	default:
+		next[leaver] = comer
+	}
 	slices.SortFunc(next, compareIDs)
 	return next
 }
@@ -116,7 +126,7 @@ func (w *world) exchangeOne(group []filestore.MachineID) []filestore.MachineID {
 func (w *world) planCrashes() {
 	among, within := len(w.machines), int64(horizon)
 	if w.creation {
-		among, within = len(firstVoters), 500
+		among, within = len(w.first), 500
 	}
 	for range w.IntN(8) {
 		m, at := w.machines[w.IntN(among)], w.Int64N(within)
