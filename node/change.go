@@ -62,10 +62,10 @@ func (n *Node) changeFrom(ctx context.Context, name string, view register.View, 
 			return outcome{}, err
 		}
 		round := register.NewRound(name, filestore.Ballot{Counter: next, Machine: n.self()}, view, task)
-		step := n.prepare(ctx, round)
+		step, promised := n.prepare(ctx, round)
 		if step == register.Propose {
 			proposed = true
-			step = n.accept(ctx, round, wait)
+			step = n.accept(ctx, round, promised, wait)
 		}
 		switch step {
 		case register.Chosen:
@@ -111,10 +111,18 @@ func (n *Node) outcomeOf(r *register.Round) outcome {
 	return o
 }
 
-// prepare is the first half of a round: Propose, Again, Absent or Unknown.
-func (n *Node) prepare(ctx context.Context, r *register.Round) register.Next {
+// prepare is the first half of a round: Propose, Again, Absent or Unknown. The
+// channels are closed when the machine has answered or will not.
+func (n *Node) prepare(ctx context.Context, r *register.Round) (register.Next, map[MachineID]chan struct{}) {
 	msg, to := r.Prepare()
-	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendPrepare(ctx, m, msg) })
+	promised := make(map[MachineID]chan struct{}, len(to))
+	for _, m := range to {
+		promised[m] = make(chan struct{})
+	}
+	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
+		defer close(promised[m])
+		return n.sendPrepare(ctx, m, msg)
+	})
 	for range to {
 		select {
 		case a := <-answers:
@@ -125,20 +133,24 @@ func (n *Node) prepare(ctx context.Context, r *register.Round) register.Next {
 				step = r.OnPromise(a.from, a.is)
 			}
 			if step != register.Wait {
-				return step
+				return step, promised
 			}
 		case <-ctx.Done():
-			return register.Again
+			return register.Again, promised
 		}
 	}
-	return register.Again
+	return register.Again, promised
 }
 
-// accept is the second half of a round: Chosen or Again. Machines that lack the
-// content are made to obtain it from those that have it.
-func (n *Node) accept(ctx context.Context, r *register.Round, wait patience) register.Next {
+// accept is the second half of a round: Chosen or Again. A machine is asked once
+// it has promised, since Accept must not overtake Prepare. Machines that lack
+// the content are made to obtain it from those that have it.
+func (n *Node) accept(ctx context.Context, r *register.Round, promised map[MachineID]chan struct{}, wait patience) register.Next {
 	msg, to := r.Accept()
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
+		if answered, asked := promised[m]; asked {
+			<-answered
+		}
 		a, err := n.sendAccept(ctx, m, msg)
 		if err == nil && a.Status == register.NoContent {
 			if err := n.makeObtain(ctx, m, msg.Record, nil); err != nil {

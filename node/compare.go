@@ -138,3 +138,12 @@ func (n *Node) responsibility(ctx context.Context) ([]place, error) {
 	}
 	return mine, nil
 }
+
+// inPlace reports whether the ring counts on this node in as many arcs as it
+// should. Shortly after a join the owners before it do not know it yet.
+func (n *Node) inPlace(mine []place) bool {
+	for _, p := range mine {
+		return len(mine) >= min(p.Want, len(p.Live))
+	}
+	return false
+}

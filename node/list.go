@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -77,6 +78,8 @@ func (n *Node) listLocal(ctx context.Context, o ListOptions, yield func(File) er
 		if err != nil {
 			return ListSummary{}, err
 		}
+		// A copy that this node no longer votes on waits to be dropped.
+		page.Entries = slices.DeleteFunc(page.Entries, func(e listEntry) bool { return !e.Record.Voters.Contains(n.self()) })
 		files := make([]File, len(page.Entries))
 		questions := map[MachineID][]int{}
 		for i, e := range page.Entries {

@@ -148,19 +148,35 @@ func (n *Node) Run(ctx context.Context) error {
 	return errors.Join(err, n.store.Close())
 }
 
-// WaitReady waits until the node is in its place on the ring and has authority
-// over its part of it, or until ctx ends.
+// WaitReady waits until the node is in its place on the ring and has compared
+// its part of it with its neighbours, or is there alone because no other member
+// answers. When ctx ends first the error is ErrNotReady.
 func (n *Node) WaitReady(ctx context.Context) error {
-	if err := n.ring.WaitPlaced(ctx); err != nil {
-		return err
-	}
-	for !n.repair.done.Load() {
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			return err
+	for !n.ready() {
+		if err := sleep(ctx, readyPoll); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotReady, err)
 		}
 	}
 	return nil
 }
+
+func (n *Node) ready() bool {
+	return n.ring.Placed() && !n.state.leaving.Load() && (n.repair.done.Load() || n.alone())
+}
+
+// alone reports whether the ring, as far as this node can see, is this node.
+func (n *Node) alone() bool {
+	for _, p := range n.ring.Positions() {
+		for _, s := range p.Successors {
+			if s.Machine != n.self() {
+				return false
+			}
+		}
+	}
+	return n.members.count() > 1
+}
+
+const readyPoll = 25 * time.Millisecond
 
 func (n *Node) self() MachineID { return n.membership.Machine() }
 

@@ -101,7 +101,7 @@ func (n *Node) repairRound(ctx context.Context) (clean bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	clean = true
+	clean = n.inPlace(mine)
 	work := &errgroup.Group{}
 	work.SetLimit(repairAtOnce)
 	missing := int64(0)
@@ -124,8 +124,10 @@ func (n *Node) repairRound(ctx context.Context) (clean bool, err error) {
 		clean = false
 	}
 	n.repair.missing.Store(missing)
-	if err := n.authority.retain(arcs); err != nil {
-		return false, err
+	if n.inPlace(mine) { // while the ring settles, what it counts on us for is not certain
+		if err := n.authority.retain(arcs); err != nil {
+			return false, err
+		}
 	}
 	return clean && strays == 0, nil
 }

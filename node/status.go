@@ -18,7 +18,7 @@ func (n *Node) Status(ctx context.Context) Status {
 		Ring: g.Name, RingID: n.membership.identity.Root().ID(), N: g.N, W: g.W, R: g.R,
 		Label: n.cfg.Label, Machine: n.self(), Positions: n.ring.Positions(),
 		Listen: n.cfg.Listener.Addr().String(), Version: n.cfg.Version, Started: n.state.started,
-		Ready: n.ring.Placed() && n.repair.done.Load() && !n.state.leaving.Load(),
+		Ready: n.ready(),
 		Files: files, Bytes: used, Capacity: n.capacity(used, free),
 		CopiesMissing: int(n.repair.missing.Load()),
 	}

@@ -43,7 +43,7 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return fmt.Errorf("%w: wait: %q is not \"ready\"", ErrUsage, wait)
 	}
-	return writeJSON(w, http.StatusOK, statusOf(h.node.Status(r.Context()), h.labelOf(r)))
+	return writeJSON(w, http.StatusOK, statusOf(h.node.Status(r.Context()), h.node.Label))
 }
 
 func (h *Handler) nodes(w http.ResponseWriter, r *http.Request) error {
@@ -60,10 +60,9 @@ func (h *Handler) ring(w http.ResponseWriter, r *http.Request) error {
 		Nodes:     s.Nodes,
 		Positions: make([]Position, 0, len(positions)),
 	}
-	label := h.labelOf(r)
 	for _, p := range positions {
 		p.Fingers = nil
-		position := positionOf(p.Position, label)
+		position := positionOf(p.Position, h.node.Label)
 		position.Name = p.Label
 		doc.Positions = append(doc.Positions, position)
 	}
@@ -73,7 +72,7 @@ func (h *Handler) ring(w http.ResponseWriter, r *http.Request) error {
 func (h *Handler) fingers(w http.ResponseWriter, r *http.Request) error {
 	doc := Fingers{Schema: "dhtfs.fingers/v1", Positions: []Position{}}
 	for _, p := range h.node.Fingers() {
-		doc.Positions = append(doc.Positions, positionOf(p, h.labelOf(r)))
+		doc.Positions = append(doc.Positions, positionOf(p, h.node.Label))
 	}
 	return writeJSON(w, http.StatusOK, doc)
 }
@@ -96,7 +95,7 @@ func (h *Handler) locate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, locateOf(name, lookup, group, time.Since(start), h.labelOf(r)))
+	return writeJSON(w, http.StatusOK, locateOf(name, lookup, group, time.Since(start), h.node.Label))
 }
 
 func (h *Handler) stat(w http.ResponseWriter, r *http.Request) error {
@@ -107,7 +106,7 @@ func (h *Handler) stat(w http.ResponseWriter, r *http.Request) error {
 	}
 	file, err := h.node.Stat(r.Context(), name)
 	if err != nil {
-		doc := h.describe(r, err)
+		doc := h.describe(err)
 		if errors.Is(err, node.ErrNotFound) {
 			doc.Changes = file.Record.Changes // of the tombstone, if there is one
 		}
@@ -115,7 +114,7 @@ func (h *Handler) stat(w http.ResponseWriter, r *http.Request) error {
 	}
 	return writeJSON(w, http.StatusOK, Stat{
 		Schema:  "dhtfs.stat/v1",
-		File:    fileOf(file, h.labelOf(r)),
+		File:    fileOf(file, h.node.Label),
 		Holders: holdersOf(file.Holders),
 	})
 }

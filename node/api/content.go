@@ -44,9 +44,9 @@ func (h *Handler) store(w http.ResponseWriter, r *http.Request) error {
 		}
 		result, err := h.node.Store(r.Context(), name, body, o)
 		if err != nil {
-			return nil, h.describe(r, err)
+			return nil, h.describe(err)
 		}
-		return storedOf(result, h.labelOf(r)), nil
+		return storedOf(result, h.node.Label), nil
 	})
 }
 
@@ -101,7 +101,7 @@ func (h *Handler) fetch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = fetched.Close() }()
-	file := fileOf(fetched.File(), h.labelOf(r))
+	file := fileOf(fetched.File(), h.node.Label)
 	if o.Offset > file.Size {
 		return fmt.Errorf("%w: offset %d is after the end of %q, which has %d bytes", ErrUsage, o.Offset, name, file.Size)
 	}
@@ -183,9 +183,8 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 		return p.err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	label := h.labelOf(r)
 	sendLines(w, func(yield func(File) error) (ListSummary, error) {
-		summary, err := h.node.List(r.Context(), o, func(f node.File) error { return yield(fileOf(f, label)) })
+		summary, err := h.node.List(r.Context(), o, func(f node.File) error { return yield(fileOf(f, h.node.Label)) })
 		return summaryOf(summary), err
 	})
 	return nil

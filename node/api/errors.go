@@ -7,6 +7,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/transfer"
 	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
@@ -86,6 +87,8 @@ type kind struct {
 // Identifiers are only ever added.
 var kinds = []kind{
 	{ErrUsage, "usage", ExitUsage, http.StatusBadRequest},
+	{node.ErrBadOption, "usage", ExitUsage, http.StatusBadRequest},
+	{node.ErrBadRange, "bad_range", ExitUsage, http.StatusBadRequest},
 	{filestore.ErrBadName, "bad_name", ExitUsage, http.StatusBadRequest},
 	{filestore.ErrCollision, "name_collision", ExitUsage, http.StatusConflict},
 	{node.ErrExists, "exists", ExitExists, http.StatusConflict},
@@ -114,6 +117,12 @@ var kinds = []kind{
 	{node.ErrInterrupted, "interrupted", ExitError, http.StatusBadRequest},
 	{filestore.ErrLocked, "locked", ExitLocked, http.StatusConflict},
 	{filestore.ErrDegraded, "degraded", ExitError, http.StatusInternalServerError},
+	{node.ErrLastMember, "last_member", ExitError, http.StatusConflict},
+	{transfer.ErrIncompatible, "incompatible", ExitVersion, http.StatusBadGateway},
+	{transfer.ErrDenied, "denied", ExitDenied, http.StatusForbidden},
+	{transfer.ErrCorrupt, "integrity", ExitIntegrity, http.StatusBadGateway},
+	{transfer.ErrUnreachable, "unreachable", ExitUnreachable, http.StatusServiceUnavailable},
+	{transfer.ErrBusy, "busy", ExitUnreachable, http.StatusServiceUnavailable},
 	{ErrNoDaemon, "no_daemon", ExitNoDaemon, http.StatusBadGateway},
 	{ErrDaemonGone, "daemon_gone", ExitNoDaemon, http.StatusBadGateway},
 	{ErrTimeout, "timeout", ExitUnreachable, http.StatusGatewayTimeout},

@@ -76,7 +76,6 @@ func summaryOf(s node.ListSummary) ListSummary {
 
 func fileOf(f node.File, label func(node.MachineID) string) File {
 	doc := recordOf(f.Record, label)
-	doc.Key = f.Key.String()
 	doc.Role = string(f.Role)
 	doc.Copies, doc.Want = f.Copies, f.Want
 	doc.Confirmed = f.Confirmed
@@ -90,6 +89,7 @@ func recordOf(r filestore.Record, label func(node.MachineID) string) File {
 	}
 	return File{
 		Name:             r.Name,
+		Key:              chord.KeyOf(r.Name).String(),
 		Size:             r.Size,
 		SHA256:           r.SHA256.String(),
 		Mode:             fmt.Sprintf("%04o", mode),
@@ -120,7 +120,6 @@ func holdersOf(hs []node.Holder) []Holder {
 
 func storedOf(r node.StoreResult, label func(node.MachineID) string) Stored {
 	file := recordOf(r.Record, label)
-	file.Key = chord.KeyOf(r.Record.Name).String()
 	file.Copies, file.Want, file.Confirmed = r.Copies, r.Want, true
 	return Stored{
 		Schema: "dhtfs.stored/v1",

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node"
@@ -35,7 +34,6 @@ type Handler struct {
 	stop     func()
 	log      *slog.Logger
 	sessions *sessions
-	labels   labels
 }
 
 // New returns a Handler; it starts nothing.
@@ -102,7 +100,7 @@ func (h *Handler) routes() http.Handler {
 
 // fail answers with err as a document.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	doc := h.describe(r, err)
+	doc := h.describe(err)
 	level := slog.LevelDebug
 	if doc.ID == "internal" || doc.ID == "degraded" || doc.ID == "integrity" {
 		level = slog.LevelWarn
@@ -112,10 +110,10 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // describe is Describe, with what the caller wants to know of a name that is taken.
-func (h *Handler) describe(r *http.Request, err error) *Error {
+func (h *Handler) describe(err error) *Error {
 	doc := Describe(err)
 	if exists, ok := errors.AsType[*node.ExistsError](err); ok {
-		file := recordOf(exists.Record, h.labelOf(r))
+		file := recordOf(exists.Record, h.node.Label)
 		doc.Existing = &file
 		doc.Message = exists.Error()
 	}
@@ -146,42 +144,4 @@ func readJSON(w http.ResponseWriter, r *http.Request, doc any) error {
 		return fmt.Errorf("%w: read the JSON body: %w", ErrUsage, err)
 	}
 	return nil
-}
-
-// labels remembers what the machines of the ring are called.
-type labels struct {
-	mu    sync.Mutex
-	names map[node.MachineID]string
-	asked time.Time
-}
-
-// labelsFresh is how long the names of the members are used before they are asked for again.
-const labelsFresh = 10 * time.Second
-
-// labelOf returns a function that names machines, asking the node for its
-// members at most once in labelsFresh, and only if a name is needed.
-func (h *Handler) labelOf(r *http.Request) func(node.MachineID) string {
-	return func(id node.MachineID) string {
-		h.labels.mu.Lock()
-		name, known := h.labels.names[id]
-		stale := time.Since(h.labels.asked) > labelsFresh
-		if stale {
-			h.labels.asked = time.Now()
-		}
-		h.labels.mu.Unlock()
-		if !known && stale {
-			names := make(map[node.MachineID]string)
-			for _, m := range h.node.Members(r.Context()) {
-				names[m.Machine] = m.Label
-			}
-			h.labels.mu.Lock()
-			h.labels.names = names
-			h.labels.mu.Unlock()
-			name, known = names[id]
-		}
-		if !known {
-			return machine(id)[:8]
-		}
-		return name
-	}
 }

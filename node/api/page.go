@@ -28,7 +28,7 @@ func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
 		Status
 		Nodes []Member
 	}{
-		statusOf(h.node.Status(r.Context()), h.labelOf(r)),
+		statusOf(h.node.Status(r.Context()), h.node.Label),
 		nodesOf(h.node.Members(r.Context())).Nodes,
 	})
 }
