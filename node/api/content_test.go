@@ -85,12 +85,13 @@ func TestFetchThatBreaksOffIsAnError(t *testing.T) {
 
 // A client that reads no trailers must notice, too.
 func TestFetchThatBreaksOffBreaksTheConnection(t *testing.T) {
-	server := httptest.NewServer(sending("f", 5, writerTo{"hel", filestore.ErrCorrupt}))
+	const size = 1 << 20
+	server := httptest.NewServer(sending("f", size, writerTo{strings.Repeat("x", size/2), filestore.ErrCorrupt}))
 	defer server.Close()
 	response, err := http.Get(server.URL)
 	require.NoError(t, err)
 	defer response.Body.Close()
-	assert.EqualValues(t, 5, response.ContentLength)
+	assert.EqualValues(t, size, response.ContentLength)
 	_, err = io.ReadAll(response.Body)
 	require.Error(t, err)
 }
