@@ -113,7 +113,7 @@ func (a *app) hintOf(id string) string {
 		return "see " + a.paths.logFile() + ", and start it again:  " + a.command("up")
 	case "not_found":
 		return "what the ring has:  " + a.command("ls --ring")
-	case "unavailable", "not_ready", "timeout", "unreachable":
+	case "unavailable", "not_ready", "timeout", "unreachable", "busy":
 		return "see who answers:  " + a.command("nodes")
 	case "outcome_unknown":
 		return "see what is stored now:  " + a.command("stat NAME")
@@ -133,6 +133,10 @@ func (a *app) hintOf(id string) string {
 		return "is a daemon running already?  " + a.command("status")
 	case "clock":
 		return "set this machine's clock"
+	case "last_member":
+		return "fetch what you want to keep; to stop this node:  " + a.command("down")
+	case "incompatible":
+		return "install the same version on both machines:  dhtfs version"
 	case "leaving":
 		return "use another node"
 	}

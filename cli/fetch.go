@@ -114,7 +114,9 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 		return err
 	} else {
 		defer f.target.close()
-		f.stdout = f.target.stream
+		if f.target.stream != nil {
+			f.stdout = f.target.stream
+		}
 	}
 	f.report = newReport(a, "fetched", len(names))
 	if o.output == "-" {
@@ -194,12 +196,17 @@ func (f *fetcher) one(ctx context.Context, name string) {
 	}
 }
 
+// leastForSpeed is from how many bytes on a speed means something.
+const leastForSpeed = 64 << 10
+
 func fetchedText(got fetchResult, d time.Duration) string {
 	s := fmt.Sprintf("%s  %s", escape(got.path), size(got.bytes+got.resumed))
 	if len(got.from) > 0 {
 		s += "  from " + escape(strings.Join(got.from, ", "))
 	}
-	s += "  " + speed(got.bytes, d)
+	if got.bytes >= leastForSpeed {
+		s += "  " + speed(got.bytes, d)
+	}
 	if got.resumed > 0 {
 		s += fmt.Sprintf("  (%s were here)", size(got.resumed))
 	}

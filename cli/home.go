@@ -24,8 +24,9 @@ func loadToken(path string) (string, error) {
 	return token, replaceFile(path, []byte(token+"\n"))
 }
 
-// retire moves what a node that has left its ring still has out of the way, so
-// that the home can join or start another one.
+// retire takes what a node that has left its ring still has out of the way, so
+// that the home can join or start another one. Files that nobody took over stay
+// in a folder of their own.
 func retire(p paths, now time.Time) error {
 	aside := filepath.Join(p.State, "left", now.UTC().Format("20060102-150405"))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
@@ -37,5 +38,30 @@ func retire(p paths, now time.Time) error {
 			return fmt.Errorf("set the old membership aside: %w", err)
 		}
 	}
+	if holdsFiles(filepath.Join(aside, "files")) {
+		return nil
+	}
+	if err := os.RemoveAll(aside); err != nil {
+		return fmt.Errorf("remove the old membership: %w", err)
+	}
+	_ = os.Remove(filepath.Dir(aside)) // stays while it holds what an earlier ring left
 	return nil
+}
+
+// holdsFiles reports whether there is any file below dir that a user stored.
+func holdsFiles(dir string) bool {
+	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), "."):
+			return filepath.SkipDir // the store's own
+		case entry.Type().IsRegular():
+			return fs.ErrExist
+		}
+		return nil
+	})
+	return err != nil
 }

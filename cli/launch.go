@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
 )
 
@@ -70,11 +71,29 @@ func launch(ctx context.Context, a *app, arguments []string) (daemonInfo, error)
 	}
 }
 
+// aloneAfter is how long a node that finds none of the other members is waited
+// for. It goes on looking for them by itself.
+const aloneAfter = 5 * time.Second
+
+// waitReady waits until the node is in its place, or none of the other members
+// is there to give it one.
 func waitReady(ctx context.Context, a *app) error {
 	client := a.client()
 	defer client.Close()
-	_, err := client.WaitReady(ctx, 0)
-	return err
+	for {
+		_, err := client.WaitReady(ctx, aloneAfter)
+		if !errors.Is(err, node.ErrNotReady) {
+			return err
+		}
+		status, err := client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if status.Members > 1 && status.Alive <= 1 {
+			a.warn("none of the other %d members answers yet; this node goes on looking for them", status.Members-1)
+			return nil
+		}
+	}
 }
 
 // openLog opens the daemon's log for appending; a long one is put aside first.

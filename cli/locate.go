@@ -55,7 +55,7 @@ func runLocate(ctx context.Context, a *app, args []string, key string) error {
 		time.Duration(doc.Seconds*float64(time.Second)).Round(10*time.Microsecond))
 	var rows [][]string
 	for _, h := range doc.Group {
-		rows = append(rows, []string{h.Name, short(h.ID), h.Address, h.State})
+		rows = append(rows, []string{h.Name, short(h.ID), h.Address})
 	}
-	return a.printTable([]string{"GROUP", "NODE", "ADDRESS", "STATE"}, rows)
+	return a.printTable([]string{"GROUP", "NODE", "ADDRESS"}, rows)
 }

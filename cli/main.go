@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"golang.org/x/term"
@@ -38,7 +39,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return a.exit(ctx, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if !a.begun && slices.Contains(args, "--json") {
+		a.global.json = true // what follows an error in the command line is not parsed
+	}
+	return a.exit(ctx, err)
 }
 
 // isTerminal reports whether a person is on the other end of f.

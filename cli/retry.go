@@ -9,6 +9,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // retry calls try until it succeeds, fails for good, or limit is over, with
@@ -48,7 +49,7 @@ func passing(err error, attempt int) bool {
 	}
 	for _, target := range []error{
 		node.ErrUnavailable, node.ErrOutcome, node.ErrNotReady, node.ErrLeaving, node.ErrInterrupted,
-		api.ErrDaemonGone, api.ErrTimeout,
+		api.ErrDaemonGone, api.ErrTimeout, transfer.ErrUnreachable, transfer.ErrBusy,
 	} {
 		if errors.Is(err, target) {
 			return true

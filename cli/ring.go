@@ -34,7 +34,7 @@ func newRingCommand(a *app) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runRing(cmd.Context(), a, o) },
 	}
 	o.AddFlags(cmd.Flags())
-	cmd.MarkFlagsMutuallyExclusive("dot", "svg", "json")
+	cmd.MarkFlagsMutuallyExclusive("dot", "svg")
 	return cmd
 }
 
@@ -125,10 +125,13 @@ func textOf(doc api.Ring) string {
 		x, y, right := at(turn(p.ID))
 		canvas[y][x] = '●'
 		label := []rune(escape(p.Name) + " " + p.ID[:min(4, len(p.ID))])
-		label = label[:min(len(label), side-2)]
-		begin := x + 2
-		if !right {
-			begin = x - 1 - len(label)
+		label = label[:min(len(label), side-4)]
+		begin := x + 1
+		if right {
+			label = append([]rune{' '}, label...)
+		} else {
+			label = append(label, ' ')
+			begin = x - len(label)
 		}
 		copy(canvas[y][max(begin, 0):], label)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
 )
@@ -81,7 +79,7 @@ func remove(ctx context.Context, client *api.Client, name string) error {
 	if err != nil {
 		return err
 	}
-	op := newOperation()
+	op := node.NewOp()
 	return retry(ctx, retryTime, nil, func(attempt int) error {
 		err := client.Delete(ctx, name, op, stat.Changes)
 		if attempt > 0 && errors.Is(err, node.ErrNotFound) {
@@ -89,12 +87,6 @@ func remove(ctx context.Context, client *api.Client, name string) error {
 		}
 		return err
 	})
-}
-
-// newOperation returns a new operation ID.
-func newOperation() (op filestore.OpID) {
-	_, _ = rand.Read(op[:]) // never fails
-	return op
 }
 
 // retryTime is how long an operation is tried again whose outcome is open or

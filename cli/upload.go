@@ -52,7 +52,7 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 		limit = 0 // standard input cannot be read twice
 	}
 	var stored api.Stored
-	op := newOperation()
+	op := node.NewOp()
 	base, known := uint64(0), false
 	told := false
 	again := func(err error) {
