@@ -153,6 +153,9 @@ func (r *Ring) begin(key ID) (*search, *Reply) {
 	}
 	s.add(after, true)
 	s.add(before, false)
+	if len(s.leads) == 0 {
+		s.add(r.book.sample(viasPerTick, now), false)
+	}
 	return s, nil
 }
 

@@ -268,7 +268,7 @@ func (r *Ring) RTT(id MachineID) (rtt time.Duration, heard time.Time, ok bool) {
 }
 
 // Alive reports whether a machine has been heard of and has not failed to answer
-// since.
+// since. Only neighbours are asked all the time; of others it may be old news.
 func (r *Ring) Alive(id MachineID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
