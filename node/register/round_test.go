@@ -237,8 +237,8 @@ func TestRoundNeedsTheNewListOnceTheOldIsDropped(t *testing.T) {
 		r := newRound(register.View{Voters: moving, Basis: ballot(5)}, register.Task{Target: test.target})
 		require.Equal(t, register.Propose, promises(t, r, promise(5, record(moving, 3)), 0, 1, 3, 4))
 		require.Equal(t, register.Wait, accepts(t, r, 0), "no voter any more")
-		require.Equal(t, register.Wait, accepts(t, r, 2))
-		require.Equal(t, register.Chosen, accepts(t, r, 3))
+		require.Equal(t, register.Wait, accepts(t, r, 3))
+		require.Equal(t, register.Chosen, accepts(t, r, 4))
 		assert.Equal(t, test.moved, r.Moved(), "%v", test.target)
 	}
 }
