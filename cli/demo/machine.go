@@ -55,7 +55,7 @@ func newMachines(program, dir string, n int) []*machine {
 }
 
 // command runs one dhtfs command on m's home and returns what it printed. A
-// failure carries the command's own message.
+// failure carries the command's own message and comes with what was printed.
 func (m *machine) command(ctx context.Context, stdin string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, m.program, append([]string{"--home", m.home}, args...)...)
@@ -68,7 +68,7 @@ func (m *machine) command(ctx context.Context, stdin string, args ...string) ([]
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("dhtfs %s on %s: %w%s", args[0], m.label, err, said(stderr.String()))
+		return stdout.Bytes(), fmt.Errorf("dhtfs %s on %s: %w%s", args[0], m.label, err, said(stderr.String()))
 	}
 	return stdout.Bytes(), nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -191,6 +192,10 @@ func (r *run) notice(ctx context.Context, c cast) error {
 		return err
 	}
 	drawing, err := c.reader.command(ctx, "", "ring")
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == api.ExitPartial {
+		err = nil // the dead node says nothing
+	}
 	if err != nil {
 		return err
 	}
