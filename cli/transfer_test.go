@@ -1,0 +1,285 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/api"
+)
+
+// fakeDaemon serves one file's content and takes stores, with mishaps.
+type fakeDaemon struct {
+	content []byte
+	breakAt func(attempt int) int // how many bytes an attempt delivers; less than zero: all
+	refuse  func(attempt int) *api.Error
+	sha256  string // of the record, when it is not the content's
+
+	fetches atomic.Int32
+	stores  atomic.Int32
+	offsets []string
+	ops     []string
+	stored  []byte
+}
+
+func (d *fakeDaemon) client(t *testing.T) *api.Client {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/content", d.serveContent)
+	mux.HandleFunc("PUT /v1/file", d.takeFile)
+	mux.HandleFunc("GET /v1/file", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusNotFound, api.Error{Code: 4, ID: "not_found", Message: "not found", Changes: 5})
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	client := api.NewClient(func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", server.Listener.Addr().String())
+	})
+	t.Cleanup(client.Close)
+	return client
+}
+
+func answer(w http.ResponseWriter, status int, doc any) {
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(doc)
+}
+
+func (d *fakeDaemon) serveContent(w http.ResponseWriter, r *http.Request) {
+	attempt := int(d.fetches.Add(1)) - 1
+	d.offsets = append(d.offsets, r.URL.Query().Get("offset"))
+	offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+	sum := sha256.Sum256(d.content)
+	file := api.File{Name: "f", Size: int64(len(d.content)), SHA256: hex.EncodeToString(sum[:]), Mode: "0640", Confirmed: true,
+		Modified: time.Unix(1_000_000_000, 0).UTC()}
+	if d.sha256 != "" {
+		file.SHA256 = d.sha256
+	}
+	header, _ := json.Marshal(file)
+	w.Header().Set("Dhtfs-File", string(header))
+	rest := d.content[offset:]
+	w.Header().Set("Content-Length", strconv.Itoa(len(rest)))
+	if n := d.breakAt(attempt); n >= 0 {
+		_, _ = w.Write(rest[:n])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write(rest)
+}
+
+func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
+	attempt := int(d.stores.Add(1)) - 1
+	d.ops = append(d.ops, r.URL.Query().Get("op")+" "+r.URL.Query().Get("base"))
+	content, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	if failure := d.refuse(attempt); failure != nil {
+		answer(w, http.StatusServiceUnavailable, failure)
+		return
+	}
+	d.stored = content
+	answer(w, http.StatusOK, api.Stored{Action: "stored", Copies: 1, Want: 1})
+}
+
+func testFetcher(t *testing.T, d *fakeDaemon, dir string) *fetcher {
+	a, _, _ := testApp(false)
+	target, err := openTarget(dir, true)
+	require.NoError(t, err)
+	t.Cleanup(target.close)
+	progress := a.newProgress("fetching", -1)
+	t.Cleanup(progress.end)
+	return &fetcher{
+		app: a, client: d.client(t), target: target, progress: progress, report: newReport(a, "fetched", 1),
+		options: fetchOptions{conflict: "fail", jobs: 1, retry: time.Minute},
+	}
+}
+
+func randomBytes(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * i >> 3)
+	}
+	return b
+}
+
+func TestFetchGoesOnWhereItBrokeOff(t *testing.T) {
+	const size, broken = 3 << 20, 1 << 20
+	d := &fakeDaemon{content: randomBytes(size), breakAt: func(attempt int) int {
+		if attempt == 0 {
+			return broken
+		}
+		return -1
+	}}
+	dir := t.TempDir()
+	f := testFetcher(t, d, dir)
+	got, err := f.toFile(t.Context(), "f")
+	require.NoError(t, err)
+	assert.True(t, got.verified)
+	assert.Positive(t, got.resumed)
+	content, err := os.ReadFile(filepath.Join(dir, "f"))
+	require.NoError(t, err)
+	assert.Equal(t, d.content, content)
+	assert.Equal(t, strconv.FormatInt(got.resumed, 10), d.offsets[len(d.offsets)-1])
+
+	info, err := os.Stat(filepath.Join(dir, "f"))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o640), info.Mode())
+	assert.EqualValues(t, 1_000_000_000, info.ModTime().Unix())
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Len(t, entries, 1, "nothing temporary is left")
+}
+
+func TestFetchKeepsItsPartWhenInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	d := &fakeDaemon{content: randomBytes(2 << 20)}
+	d.breakAt = func(attempt int) int {
+		if attempt == 0 {
+			return 1 << 20
+		}
+		cancel(Interrupted{Signal: os.Interrupt})
+		return 0
+	}
+	dir := t.TempDir()
+	_, err := testFetcher(t, d, dir).toFile(ctx, "f")
+	require.Error(t, err)
+	parts, err := filepath.Glob(filepath.Join(dir, ".f.*.dhtfs-part"))
+	require.NoError(t, err)
+	require.Len(t, parts, 1)
+	assert.NoFileExists(t, filepath.Join(dir, "f"))
+
+	// The next call takes it up, and begins again when it was damaged meanwhile.
+	require.NoError(t, os.WriteFile(parts[0], make([]byte, 1<<20), 0o600))
+	d.breakAt = func(int) int { return -1 }
+	got, err := testFetcher(t, d, dir).toFile(t.Context(), "f")
+	require.NoError(t, err)
+	assert.Zero(t, got.resumed)
+	content, err := os.ReadFile(filepath.Join(dir, "f"))
+	require.NoError(t, err)
+	assert.Equal(t, d.content, content)
+}
+
+func TestFetchRefusesDamage(t *testing.T) {
+	d := &fakeDaemon{content: []byte("damaged"), breakAt: func(int) int { return -1 }, sha256: "00ff"}
+	dir := t.TempDir()
+	_, err := testFetcher(t, d, dir).toFile(t.Context(), "f")
+	require.ErrorIs(t, err, api.ErrIntegrity)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, entries)
+}
+
+func TestStreamIsWrittenOnceThoughItBreaksOff(t *testing.T) {
+	d := &fakeDaemon{content: randomBytes(2 << 20), breakAt: func(attempt int) int {
+		if attempt == 0 {
+			return 1 << 20
+		}
+		return -1
+	}}
+	f := testFetcher(t, d, t.TempDir())
+	a, stdout, _ := testApp(false)
+	f.app, f.stdout = a, stdout
+	_, err := f.toStream(t.Context(), "f")
+	require.NoError(t, err)
+	assert.Equal(t, d.content, stdout.Bytes())
+}
+
+func testStorer(t *testing.T, d *fakeDaemon) *storer {
+	a, _, _ := testApp(false)
+	progress := a.newProgress("storing", -1)
+	t.Cleanup(progress.end)
+	return &storer{
+		app: a, client: d.client(t), progress: progress, report: newReport(a, "stored", 1),
+		options: storeOptions{ifExists: "fail", compress: "auto", retry: time.Minute},
+	}
+}
+
+func fileUpload(t *testing.T, content string) upload {
+	path := filepath.Join(t.TempDir(), "f")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return upload{name: "f", path: path, info: info}
+}
+
+func TestStoreTriesAgainWithTheSameOperation(t *testing.T) {
+	d := &fakeDaemon{refuse: func(attempt int) *api.Error {
+		if attempt == 0 {
+			return api.Describe(node.ErrUnavailable)
+		}
+		return nil
+	}}
+	s := testStorer(t, d)
+	stored, err := s.store(t.Context(), fileUpload(t, "hello"))
+	require.NoError(t, err)
+	assert.Equal(t, "stored", stored.Action)
+	assert.Equal(t, "hello", string(d.stored))
+	require.Len(t, d.ops, 2)
+	assert.Equal(t, d.ops[0], d.ops[1])
+	assert.Contains(t, d.ops[0], " 5", "with the change counter of before the first attempt")
+	assert.EqualValues(t, 5, s.progress.moved.Load(), "what was sent twice counts once")
+}
+
+func TestStoreDoesNotTryAgainWhatIsFinal(t *testing.T) {
+	for _, final := range []error{node.ErrExists, node.ErrTooFew} {
+		d := &fakeDaemon{refuse: func(int) *api.Error { return api.Describe(final) }}
+		_, err := testStorer(t, d).store(t.Context(), fileUpload(t, "hello"))
+		require.ErrorIs(t, err, final)
+		assert.Len(t, d.ops, 1)
+	}
+}
+
+func TestStandardInputIsSentOnce(t *testing.T) {
+	d := &fakeDaemon{refuse: func(int) *api.Error { return api.Describe(node.ErrUnavailable) }}
+	_, err := testStorer(t, d).store(t.Context(), upload{name: "f"})
+	require.ErrorIs(t, err, node.ErrUnavailable)
+	assert.Len(t, d.ops, 1)
+}
+
+func TestAFileThatChangesIsNotStored(t *testing.T) {
+	changes := map[string]func(t *testing.T, path string){
+		"grows":   func(t *testing.T, path string) { appendTo(t, path, "more") },
+		"shrinks": func(t *testing.T, path string) { require.NoError(t, os.Truncate(path, 10)) },
+		"touched": func(t *testing.T, path string) {
+			require.NoError(t, os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)))
+		},
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			u := fileUpload(t, string(randomBytes(1<<20)))
+			file, err := os.Open(u.path)
+			require.NoError(t, err)
+			defer file.Close()
+			r := &steadyReader{file: file, before: u.info, left: u.info.Size()}
+			_, err = io.ReadFull(r, make([]byte, 1000))
+			require.NoError(t, err)
+			change(t, u.path)
+			n, err := io.Copy(io.Discard, r)
+			assert.Equal(t, "changed", api.Describe(err).ID)
+			assert.Less(t, n+1000, u.info.Size(), "never complete")
+		})
+	}
+}
+
+func appendTo(t *testing.T, path, text string) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	require.NoError(t, err)
+	_, err = f.WriteString(text)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
