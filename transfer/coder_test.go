@@ -174,19 +174,21 @@ func TestDecodeStreamStops(t *testing.T) {
 	var dec Decoder
 	bad := rawChunk(10)
 	bad.Sum[0] ^= 1
-	chunks := []Chunk{rawChunk(10), bad, rawChunk(10)}
-	i, n := 0, 0
-	next := func() (Chunk, error) {
-		if i++; i > len(chunks) {
-			return Chunk{}, io.EOF
+	from := func(chunks ...Chunk) func() (Chunk, error) {
+		return func() (Chunk, error) {
+			if len(chunks) == 0 {
+				return Chunk{}, io.EOF
+			}
+			c := chunks[0]
+			chunks = chunks[1:]
+			return c, nil
 		}
-		return chunks[i-1], nil
 	}
-	_, err := dec.DecodeStream(t.Context(), next, func(Chunk, []byte) error { n++; return nil })
+	n := 0
+	_, err := dec.DecodeStream(t.Context(), from(rawChunk(10), bad, rawChunk(10)), func(Chunk, []byte) error { n++; return nil })
 	require.ErrorIs(t, err, ErrCorrupt)
 	assert.Equal(t, 1, n, "nothing after the damage, nor the damage itself")
-	i = 0
-	_, err = dec.DecodeStream(t.Context(), next, func(Chunk, []byte) error { return errTest })
+	_, err = dec.DecodeStream(t.Context(), from(rawChunk(10), rawChunk(10)), func(Chunk, []byte) error { return errTest })
 	require.ErrorIs(t, err, errTest)
 }
 

@@ -34,7 +34,7 @@ func (p *decoding) release() {
 // Chunk and bytes are taken back after fn returns; what fn wants to keep of the
 // chunk it must Retain. When next fails, the good chunks before are delivered
 // first. When fn fails or ctx ends, DecodeStream returns even if next blocks; the
-// goroutine that is in it ends when it returns.
+// goroutine that is in it ends when it returns, and gives back what it got.
 func (d *Decoder) DecodeStream(ctx context.Context, next func() (Chunk, error), fn func(c Chunk, raw []byte) error) (Stats, error) {
 	start := time.Now()
 	var stats Stats

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/dhtfs/dhtfs/transfer/trust"
@@ -113,14 +114,14 @@ func (e *Endpoint) greet(w *wire, role uint8) (*link, error) {
 
 // handshakeError tells apart who refused whom, and that nobody answered.
 func handshakeError(err error) error {
-	var alert tls.AlertError
+	var alert *net.OpError
 	var remote *RemoteError
 	switch {
 	case errors.As(err, &remote), isAny(err, trust.ErrForeign, trust.ErrCertificate, trust.ErrClock,
 		trust.ErrWrongMachine, trust.ErrRevoked, trust.ErrDeparted,
 		ErrIncompatible, ErrProtocol, ErrTooLarge, ErrDenied):
 		return err
-	case errors.As(err, &alert):
+	case errors.As(err, &alert) && alert.Op == "remote error": // as crypto/tls calls an alert
 		return fmt.Errorf("%w: the other side does not accept this machine's certificate: %w", ErrDenied, err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnreachable, err)

@@ -21,7 +21,7 @@ type Stream struct {
 	signs *heartbeat
 	wrote atomic.Bool // since the last sign of life
 	ended atomic.Bool // Done was sent, nothing more may be written
-	read  bool        // the peer's Done was read
+	read  atomic.Bool // the peer's Done was read
 	stop  func() bool // ends the watch over the context
 	free  func(clean bool)
 }
@@ -126,14 +126,14 @@ func (s *Stream) unexpected(it item) error {
 
 // next returns the next frame that means something, io.EOF at the peer's Done.
 func (s *Stream) next() (item, error) {
-	if s.read {
+	if s.read.Load() {
 		return item{}, io.EOF
 	}
 	for it := range s.b.frames {
 		switch it.t {
 		case framePing, framePong:
 		case frameDone:
-			s.read = true
+			s.read.Store(true)
 			return item{}, io.EOF
 		case frameOpen:
 			return item{}, fmt.Errorf("%w: a stream within a stream", ErrProtocol)
