@@ -1,0 +1,94 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func testLabel(m node.MachineID) string { return map[byte]string{1: "alder", 2: "birch"}[m[0]] }
+
+// documents has one of each document that the API answers with.
+func documents() map[string]any {
+	when := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	record := filestore.Record{
+		Format: 1, Name: "docs/report.pdf", Op: filestore.OpID{1, 2}, Size: 1234, SHA256: filestore.Hash{3}, Root: filestore.Hash{4},
+		Mode: 0o640, Modified: when.UnixNano(), Stored: when.Add(time.Minute).UnixNano(), Publisher: node.MachineID{1}, Changes: 7,
+	}
+	peer := func(n byte) chord.Peer {
+		return chord.Peer{ID: chord.ID{n}, Machine: node.MachineID{n}, Addr: "10.0.0.1:24160"}
+	}
+	predecessor := peer(2)
+	position := chord.Position{
+		Self: peer(1), Predecessor: &predecessor, Successors: []chord.Peer{peer(2)},
+		Fingers: []chord.Finger{{Start: chord.ID{9}, Peer: peer(2)}},
+	}
+	holders := []node.Holder{
+		{Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160", State: node.Durable, Voter: true},
+		{Label: "birch", Machine: node.MachineID{2}, ID: chord.ID{2}, Addr: "10.0.0.2:24160", State: node.Unreachable},
+	}
+	file := node.File{Record: record, Key: chord.KeyOf(record.Name), Role: node.Owner, Copies: 2, Want: 3, Confirmed: true, Holders: holders}
+	stored := node.StoreResult{Record: record, Action: node.Replaced, Sent: 1000, Copies: 2, Want: 3, Nodes: holders}
+	lookup := chord.Lookup{Key: file.Key, Owner: peer(1), Hops: []chord.Hop{
+		{Peer: peer(2), RTT: 1500 * time.Microsecond}, {Peer: peer(1), RTT: time.Second, Err: errors.New("refused")},
+	}}
+	invite := node.Invite{ID: "ab12", Created: when, Expires: when.Add(time.Hour), Uses: 1}
+	failure := Describe(&node.OpError{Op: "store", Name: record.Name, Err: &node.ExistsError{Record: record}})
+	existing := recordOf(record, testLabel)
+	failure.Existing = &existing
+	summary := summaryOf(node.ListSummary{Asked: 3, Answered: 2})
+	doc := fileOf(file, testLabel)
+	return map[string]any{
+		"status": statusOf(node.Status{
+			Ring: "otter", RingID: [32]byte{5}, N: 3, W: 2, R: 2, Label: "alder", Machine: node.MachineID{1},
+			Positions: []chord.Position{position}, Listen: "10.0.0.1:24160", Version: "v1", Started: when, Ready: true,
+			Members: 3, Alive: 2, Files: 41, Bytes: 2 << 30, Capacity: 200 << 30, CopiesMissing: 1, Degraded: "disk", Warnings: []string{"w"},
+		}, testLabel),
+		"nodes": nodesOf([]node.Member{{
+			Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160", State: node.Alive,
+			RTT: 1500 * time.Microsecond, Used: 1, Capacity: 2, Files: 3, Version: "v1", Self: true,
+		}}),
+		"ring": Ring{
+			Schema: "dhtfs.ring/v1", Ring: "otter", Complete: true, Nodes: NodesAsked{1, 1},
+			Positions: []Position{positionOf(position, testLabel)},
+		},
+		"stat":    Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)},
+		"stored":  storedOf(stored, testLabel),
+		"list":    []listLine{{File: &doc}, {Summary: &summary}, {Error: failure}},
+		"locate":  locateOf(record.Name, lookup, holders, 2*time.Second, testLabel),
+		"invite":  Invite{Schema: "dhtfs.invite/v1", Token: "dhtfs1…", InviteInfo: inviteOf(invite)},
+		"invites": Invites{Schema: "dhtfs.invites/v1", Invites: []InviteInfo{inviteOf(invite)}},
+		"logout":  logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
+		"error":   failure,
+	}
+}
+
+// Fields of documents are only ever added.
+func TestGoldenDocuments(t *testing.T) {
+	for name, doc := range documents() {
+		t.Run(name, func(t *testing.T) {
+			got, err := json.MarshalIndent(doc, "", "  ")
+			require.NoError(t, err)
+			path := filepath.Join("testdata", name+".json")
+			if *update {
+				require.NoError(t, os.WriteFile(path, append(got, '\n'), 0o600))
+			}
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), string(got)+"\n")
+		})
+	}
+}
