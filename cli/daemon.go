@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // memoryLimit is where the garbage collector begins to try harder, unless
@@ -71,6 +73,9 @@ func runDaemon(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) 
 // starts a ring of its own.
 func foundIfNone(p paths, o *nodeOptions) (m *node.Membership, founded bool, err error) {
 	m, err = node.LoadMembership(p.Membership)
+	if err == nil && m.Departed() {
+		return nil, false, fmt.Errorf("the home %s: %w", p.place(), trust.ErrDeparted)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return m, false, err
 	}
@@ -137,6 +142,7 @@ func openDaemon(a *app, o *nodeOptions, m *node.Membership) (d *daemon, err erro
 		Advertise:  advertise,
 		Capacity:   int64(o.capacity),
 		MinFree:    int64(o.minFree),
+		Label:      o.name,
 		Version:    version(),
 		Logger:     d.log,
 	})

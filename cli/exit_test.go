@@ -17,7 +17,6 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
-	"github.com/dhtfs/dhtfs/transfer"
 	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
@@ -56,7 +55,7 @@ func TestExitCodes(t *testing.T) {
 		{api.ErrNoDaemon, 10},
 		{node.ErrUnavailable, 11},
 		{context.DeadlineExceeded, 11},
-		{transfer.ErrIncompatible, 12},
+		{&api.Error{Code: api.ExitVersion, ID: "incompatible"}, 12},
 		{filestore.ErrLocked, 13},
 	}
 	for _, test := range tests {

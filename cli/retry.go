@@ -2,14 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
-	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // retry calls try until it succeeds, fails for good, or limit is over, with
@@ -44,16 +41,11 @@ func retry(ctx context.Context, limit time.Duration, again func(error), try func
 // passing reports whether an error may be gone at the next attempt. That no
 // daemon runs counts only after one was there.
 func passing(err error, attempt int) bool {
-	if errors.Is(err, api.ErrNoDaemon) {
+	switch api.Describe(err).ID {
+	case "unavailable", "outcome_unknown", "not_ready", "leaving", "interrupted", "unreachable", "busy", "timeout", "daemon_gone":
+		return true
+	case "no_daemon":
 		return attempt > 1
-	}
-	for _, target := range []error{
-		node.ErrUnavailable, node.ErrOutcome, node.ErrNotReady, node.ErrLeaving, node.ErrInterrupted,
-		api.ErrDaemonGone, api.ErrTimeout, transfer.ErrUnreachable, transfer.ErrBusy,
-	} {
-		if errors.Is(err, target) {
-			return true
-		}
 	}
 	return false
 }

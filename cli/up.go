@@ -188,8 +188,13 @@ func runJoin(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions, to
 
 // join makes this home a member; the caller has its lock.
 func join(ctx context.Context, a *app, o *nodeOptions, token string) error {
-	if _, err := node.LoadMembership(a.paths.Membership); err == nil {
-		return alreadyMember(a)
+	if m, err := node.LoadMembership(a.paths.Membership); err == nil {
+		if !m.Departed() {
+			return alreadyMember(a)
+		}
+		if err := retire(a.paths, time.Now()); err != nil {
+			return err
+		}
 	}
 	_, err := node.Join(ctx, node.JoinOptions{Dir: a.paths.Membership, Token: token, Label: o.name, VNodes: o.vnodes})
 	return err
