@@ -80,7 +80,7 @@ func TestLookupsUnderChurn(t *testing.T) {
 		for range 3 * 60 {
 			w.run(time.Second)
 			members := w.members()
-			for range 20 {
+			for range 10 {
 				asked++
 				w.lookUntilFound(members[w.rng.IntN(len(members))], w.randomID(), 12, func() { right++ })
 			}

@@ -165,7 +165,7 @@ func siege(t testing.TB, seed uint64, want int, broken breaks) (*adversary, erro
 // no list loses all its machines before it was repaired.
 func TestInvariantsHoldAtEveryStep(t *testing.T) {
 	blows := 0
-	for _, seed := range simSeeds(t, 60) {
+	for _, seed := range simSeeds(t, 50) {
 		a, breach := siege(t, seed, 2+int(seed%3), breaks{})
 		if breach != nil {
 			a.failf("%v", breach)
