@@ -59,7 +59,6 @@ func (b *bulk) fail(err error) {
 	b.err = err
 	b.mu.Unlock()
 	close(b.failed)
-	b.stopWriting()
 	b.close()
 	b.onFail()
 }

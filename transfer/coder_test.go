@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -100,8 +101,12 @@ func TestBombsAreRefused(t *testing.T) {
 	require.NoError(t, enc.Close())
 	c := Chunk{Raw: MaxChunk, Flags: FlagZstd, Payload: bomb}
 	var dec Decoder
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	_, err = dec.Decode(c, nil)
+	runtime.ReadMemStats(&after)
 	require.ErrorIs(t, err, ErrCorrupt)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16<<20), "bytes that were allocated")
 	c.Raw = len(bomb)
 	mem := make([]byte, 0, 1<<20)
 	_, err = dec.Decode(c, mem)

@@ -159,7 +159,6 @@ func (c *control) fail(err error) {
 	c.mu.Unlock()
 	c.e.lost(c.p, c) // before the callers wake, who may want another
 	close(c.done)
-	c.stopWriting()
 	c.close()
 }
 

@@ -366,7 +366,13 @@ func TestStreamsAtOnce(t *testing.T) {
 func TestRealSockets(t *testing.T) {
 	r := newRing(t)
 	var dialer net.Dialer
-	b := r.start("b", handler{call: echo.call, stream: sink}, nil)
+	const failing = 99
+	b := r.start("b", handler{call: echo.call, stream: func(ctx context.Context, from Remote, kind uint16, header []byte, s *Stream) error {
+		if kind == failing {
+			return errTest
+		}
+		return sink(ctx, from, kind, header, s)
+	}}, nil)
 	a := r.start("a", echo, func(c *Config) { c.Dial = dialer.DialContext })
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -378,6 +384,14 @@ func TestRealSockets(t *testing.T) {
 	require.NoError(t, a.Call(t.Context(), to, 1, []byte("x"), &got))
 	assert.True(t, bytes.Equal([]byte("x"), got))
 	require.NoError(t, upload(t.Context(), a, to, 5))
+	for range 20 { // a reset connection must not swallow the reason
+		s, err := a.Open(t.Context(), to, failing, nil)
+		for err == nil {
+			err = s.WriteChunk(rawChunk(MaxChunk))
+		}
+		require.ErrorIs(t, err, errTest)
+		s.Abort(err)
+	}
 	s, err := a.Open(t.Context(), to, 1, "head")
 	require.NoError(t, err)
 	defer s.Abort(ErrClosed)

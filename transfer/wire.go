@@ -23,7 +23,6 @@ type wire struct {
 
 	readLimit  atomic.Int64 // time-out of the next reads, ns
 	writeLimit time.Duration
-	stopped    atomic.Bool // no more writes
 }
 
 func newWire(raw net.Conn, conn *tls.Conn, limit time.Duration) *wire {
@@ -39,12 +38,6 @@ func newWire(raw net.Conn, conn *tls.Conn, limit time.Duration) *wire {
 func (w *wire) readWithin(d time.Duration) {
 	w.readLimit.Store(int64(d))
 	_ = w.raw.SetReadDeadline(time.Now().Add(d)) // a closed connection fails by itself
-}
-
-// stopWriting makes the write under way and all later ones fail.
-func (w *wire) stopWriting() {
-	w.stopped.Store(true)
-	_ = w.raw.SetWriteDeadline(time.Unix(1, 0))
 }
 
 // close ends the connection at once. Frames tell the ends of things, so no TLS
@@ -85,9 +78,6 @@ type wireWriter struct{ *wire }
 func (w wireWriter) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		_ = w.raw.SetWriteDeadline(time.Now().Add(w.writeLimit))
-		if w.stopped.Load() { // after the deadline was set, so that stopWriting's stays
-			return n, ErrClosed
-		}
 		k, err := w.tls.Write(p[:min(len(p), pieceSize)])
 		n += k
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -210,14 +211,24 @@ func (c *conn) Write(b []byte) (written int, err error) {
 }
 
 // Close lets the other end read what was sent, then EOF; what it writes from then
-// on fails.
+// on fails. If this end has not read all that came, the other end is reset instead
+// and loses what it has not read, as TCP has it.
 func (c *conn) Close() error {
 	err := net.ErrClosed
 	c.once.Do(func() {
 		err = nil
 		close(c.closed)
-		c.out.update(func() { c.out.ended = true })
-		c.in.update(func() { c.in.ended, c.in.queue, c.in.size = true, nil, 0 })
+		unread := false
+		c.in.update(func() {
+			unread = len(c.in.queue) > 0
+			c.in.ended, c.in.queue, c.in.size = true, nil, 0
+		})
+		c.out.update(func() {
+			c.out.ended = true
+			if unread && c.out.err == nil {
+				c.out.err, c.out.queue, c.out.size = syscall.ECONNRESET, nil, 0
+			}
+		})
 		c.n.remove(c)
 	})
 	return c.opError("close", err)

@@ -152,6 +152,19 @@ func TestCloseInTheMiddle(t *testing.T) {
 	})
 }
 
+func TestCloseWithUnreadDataResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := pair(t, New(1))
+		_, err := near.Write([]byte{1})
+		require.NoError(t, err)
+		_, err = far.Write([]byte("last words"))
+		require.NoError(t, err)
+		require.NoError(t, far.Close())
+		_, err = near.Read(make([]byte, 20))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+	})
+}
+
 func TestKillResetsAndDownIsSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := New(1)

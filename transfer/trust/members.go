@@ -60,9 +60,7 @@ func (m *Members) Announce(id *Identity, addrs []string, label, version string) 
 	if before.Seq > 0 && slices.Equal(before.Addrs, addrs) && before.Name == label && before.Version == version {
 		return m.Add(id.Chain())
 	}
-	body := mustEncode(announcement{
-		Machine: id.Machine(), Seq: before.Seq + 1, Addrs: addrs, Label: label, Version: version,
-	})
+	body := mustEncode(announcement{Seq: before.Seq + 1, Addrs: addrs, Label: label, Version: version})
 	said := signed{Body: body, Sig: id.Sign(domainAnnouncement, body)}
 	return m.take(entry{Leaf: id.chain[0], Issuer: id.chain[1], Announcement: said})
 }

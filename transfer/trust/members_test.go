@@ -143,9 +143,10 @@ func TestNothingEntersUnsigned(t *testing.T) {
 	revoke := departure{Machine: first.Machine(), State: Revoked, At: now.Unix()}
 	other, _ := firstNode(t)
 	byOther := func(domain string, msg []byte) []byte { return Sign(other.key, domain, msg) }
-	body := mustEncode(announcement{Machine: first.Machine(), Seq: 9, Addrs: []string{"evil:1"}})
+	body := mustEncode(announcement{Seq: 9, Addrs: []string{"evil:1"}})
 	for name, e := range map[string]entry{
 		"a logout by another member":        {Departures: []signed{signDeparture(leave, second.Sign, nil)}},
+		"a logout with an issuer":           {Departures: []signed{signDeparture(leave, first.Sign, a.cert.Raw)}},
 		"a revocation by a member":          {Departures: []signed{signDeparture(revoke, first.Sign, nil)}},
 		"a revocation by a leaf":            {Departures: []signed{signDeparture(revoke, second.Sign, second.Chain()[0])}},
 		"a revocation by a foreign issuer":  {Departures: []signed{signDeparture(revoke, byOther, other.cert.Raw)}},

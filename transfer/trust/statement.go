@@ -45,13 +45,13 @@ type signed struct {
 	Issuer []byte `cbor:"3,keyasint,omitempty"` // DER of the signing issuer; absent: the machine itself
 }
 
-// announcement is what a member says about itself.
+// announcement is what a member says about itself. Whose it is, the key tells that
+// signed it.
 type announcement struct {
-	Machine MachineID `cbor:"1,keyasint"`
-	Seq     uint64    `cbor:"2,keyasint"`
-	Addrs   []string  `cbor:"3,keyasint"`
-	Label   string    `cbor:"4,keyasint"`
-	Version string    `cbor:"5,keyasint"`
+	Seq     uint64   `cbor:"1,keyasint"`
+	Addrs   []string `cbor:"2,keyasint"`
+	Label   string   `cbor:"3,keyasint"`
+	Version string   `cbor:"4,keyasint"`
 }
 
 // departure ends a membership.
@@ -70,7 +70,7 @@ func verifyAnnouncement(s signed, cert *Certificate) (announcement, error) {
 	if err := decMode.Unmarshal(s.Body, &a); err != nil {
 		return a, fmt.Errorf("%w: announcement: %w", ErrBadMembers, err)
 	}
-	if a.Machine != cert.Machine || checkAddrs(a.Addrs) != nil ||
+	if checkAddrs(a.Addrs) != nil ||
 		checkText(a.Label, maxLabel) != nil || checkText(a.Version, maxVersion) != nil {
 		return a, fmt.Errorf("%w: announcement of %x", ErrBadMembers, cert.Machine[:6])
 	}
