@@ -96,6 +96,20 @@ func (a *authority) waiting(x arc) []rangeEntry {
 	return l
 }
 
+// hasPending reports whether the node has yet to get records that it heard of.
+func (a *authority) hasPending() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.pending) > 0
+}
+
+// blank reports whether the node never had authority over anything.
+func (a *authority) blank() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.known) == 0 && len(a.claims) == 0
+}
+
 // retain drops whatever is outside the arcs that the node is responsible for
 // now, since nobody tells it about names there any more, and makes the claims durable.
 func (a *authority) retain(mine arcs) error {

@@ -76,6 +76,9 @@ func (n *Node) changeFrom(ctx context.Context, name string, view register.View, 
 			return outcome{}, ErrOutcome
 		}
 		counter = round.Outbid().Counter
+		if wait == forAll && counter == 0 && round.Learned().Basis == view.Basis {
+			return outcome{}, ErrUnavailable // nobody objected, they are not there: repair comes back later
+		}
 		if err := sleep(ctx, time.Duration(rand.Int64N(int64(pause)))+pause/2); err != nil {
 			if proposed {
 				return outcome{}, fmt.Errorf("%w: %w", ErrOutcome, ErrUnavailable)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -116,6 +117,71 @@ func (n *Node) compareWith(ctx context.Context, m MachineID, a arc, mine filesto
 		}
 		req.From = reply.Next
 	}
+}
+
+// compareAll compares an arc with everybody of its group who answers, and where
+// this node does not know the arc yet, with those after the group too.
+func (n *Node) compareAll(ctx context.Context, p place, mine filestore.Hash) ([]compared, error) {
+	peers := p.group()
+	if !n.authority.knows(p.arc) {
+		peers = p.Live
+	}
+	var others []MachineID
+	for _, x := range peers {
+		if x.Machine != n.self() {
+			others = append(others, x.Machine)
+		}
+	}
+	answers := ask(n, others, func(m MachineID) (compared, error) { return n.compareWith(ctx, m, p.arc, mine) })
+	var l []compared
+	for range others {
+		select {
+		case a := <-answers:
+			if a.err == nil {
+				l = append(l, a.is)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return l, nil
+}
+
+// enough reports whether those who answered include a majority of those who had
+// the arc. Members that say they never had it are none of those; when that is
+// all members, nobody had it. When the majority stays away for
+// takeOverAfter, whoever answers must do.
+func (n *Node) enough(a arc, answers []compared) bool {
+	claims, without := 0, 0
+	for _, c := range answers {
+		if c.claim {
+			claims++
+		} else {
+			without++
+		}
+	}
+	if n.authority.claimed(a) {
+		claims++
+	} else {
+		without++
+	}
+	had := min(n.genesis().N, n.members.count()-without)
+	if had <= 0 || claims >= register.Majority(had) {
+		delete(n.repair.lacking, a.UpTo)
+		return true
+	}
+	since, waiting := n.repair.lacking[a.UpTo]
+	if !waiting {
+		n.repair.lacking[a.UpTo] = time.Now()
+		return false
+	}
+	if time.Since(since) < takeOverAfter {
+		return false
+	}
+	n.log.Warn("took over a range without a majority of the nodes that had it",
+		"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had, "answered", claims)
+	delete(n.repair.lacking, a.UpTo)
+	return true
 }
 
 // responsibility are the places whose groups this node is in.

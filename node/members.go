@@ -221,6 +221,7 @@ func (n *Node) gossip(ctx context.Context, with MachineID) error {
 
 // membersChanged stores the set, tells the ring, and has the change passed on.
 func (n *Node) membersChanged() {
+	before := n.members.all()
 	n.members.save()
 	peers, gone := n.members.positions()
 	n.ring.Remember(peers...)
@@ -229,7 +230,10 @@ func (n *Node) membersChanged() {
 		n.net.Disconnect(m)
 	}
 	signal(n.wake.gossip)
-	signal(n.wake.joined)
+	same := func(a, b trust.Member) bool { return a.Machine == b.Machine }
+	if !slices.EqualFunc(before, n.members.all(), same) { // and not only an address changed
+		signal(n.wake.joined)
+	}
 }
 
 // runGossip compares member sets on a schedule, and with several others at once

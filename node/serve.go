@@ -46,7 +46,12 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	n := h.n
 	switch kind {
 	case callRing:
-		return serve(payload, func(r chord.Request) (any, error) { return n.ring.Handle(ctx, r) })
+		return serve(payload, func(r chord.Request) (any, error) {
+			if r.From.Machine != from.Machine {
+				return nil, fmt.Errorf("%w: a ring message in another machine's name", transfer.ErrDenied)
+			}
+			return n.ring.Handle(ctx, r)
+		})
 	case callMembers:
 		return serve(payload, func(r membersRequest) (any, error) { return n.onMembers(r) })
 	case callSelf:

@@ -15,13 +15,13 @@ import (
 // sortStrays looks at the files held here whose keys are none of this node's
 // any more. A register that still names this node is moved to where it belongs;
 // a copy that no longer counts is dropped once it is certain that nobody needs
-// it and some time has passed. It returns how many registers are left to move.
-func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group) (moving int, err error) {
+// it and some time has passed.
+func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, r *roundResult) (err error) {
 	seen := map[string]bool{}
 	var p place
 	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
 		if err != nil {
-			return moving, err
+			return err
 		}
 		rec := reg.Record
 		if rec == nil {
@@ -36,14 +36,14 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group) 
 		}
 		if p.Want == 0 || !p.contains(key) {
 			if p, err = n.place(ctx, key); err != nil {
-				return moving, err
+				return err
 			}
 		}
 		if rec.Voters.Contains(n.self()) {
-			if n.repair.round < p.Want { // the group is at it
+			r.wrong++
+			if n.repair.round < p.Want || time.Now().Before(n.repair.calm) { // the group is at it
 				continue
 			}
-			moving++
 			view := register.View{Voters: rec.Voters, Basis: reg.Accepted}
 			target := n.target(p, key, rec.Voters.New)
 			work.Go(func() error { return n.move(ctx, rec.Name, view, target) })
@@ -61,7 +61,7 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group) 
 			delete(n.repair.strays, name)
 		}
 	}
-	return moving, nil
+	return nil
 }
 
 // dropStray deletes this node's copy when the register, read from a majority,
