@@ -58,6 +58,8 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		}
 		if h.Op == (filestore.OpID{}) {
 			h.Op, h.Base = NewOp(), f.changes()
+		} else if settledBy(f.record, h.Op, h.Base) {
+			return n.answerRetry(ctx, h)
 		}
 		if there := f.live(); there != nil && there.Op != h.Op && h.IfExists != Replace {
 			return n.compareStored(ctx, h, f.changes(), content)
@@ -88,6 +90,26 @@ func (n *Node) encoder(mode string) (*transfer.Compressor, error) {
 func NewOp() (op filestore.OpID) {
 	_, _ = rand.Read(op[:]) // never fails
 	return op
+}
+
+// settledBy reports whether a record's history says how an operation came out,
+// or no longer reaches back to where the operation began. Either way the
+// operation is not carried out any more.
+func settledBy(rec *filestore.Record, op filestore.OpID, base uint64) bool {
+	if rec == nil {
+		return false
+	}
+	return rec.Changes > base && rec.Changes-base > filestore.HistoryLen ||
+		slices.ContainsFunc(rec.History, func(c filestore.Change) bool { return c.Op == op })
+}
+
+// answerRetry gets the result of a store that an earlier attempt has settled.
+func (n *Node) answerRetry(ctx context.Context, h storeHeader) (StoreResult, error) {
+	reply, err := n.requestChange(ctx, changeRequest{Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists})
+	if err != nil {
+		return StoreResult{}, err
+	}
+	return n.storeResult(h, reply, 0)
 }
 
 // compareStored is a store of a name that is taken and not to be replaced: the

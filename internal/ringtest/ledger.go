@@ -1,0 +1,176 @@
+package ringtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+// ledger is what the ring has acknowledged: a name's content, nil for a name
+// that was deleted.
+type ledger struct {
+	mu      sync.Mutex
+	content map[string][]byte
+}
+
+// Acknowledged notes that a name has a content now; nil: that it was deleted.
+func (r *Ring) Acknowledged(name string, content []byte) {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	r.ledger.content[name] = content
+}
+
+// Forget takes a name out of the ledger: its content is not certain any more.
+func (r *Ring) Forget(name string) {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	delete(r.ledger.content, name)
+}
+
+// acknowledged is a copy of the ledger.
+func (r *Ring) acknowledged() map[string][]byte {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	return maps.Clone(r.ledger.content)
+}
+
+// Store stores content through a member and notes it. It must succeed.
+func (r *Ring) Store(m *Member, name string, content []byte, o node.StoreOptions) node.StoreResult {
+	r.t.Helper()
+	if content == nil {
+		content = []byte{}
+	}
+	got, err := m.Store(r.t.Context(), name, bytes.NewReader(content), o)
+	require.NoError(r.t, err)
+	r.Acknowledged(name, content)
+	return got
+}
+
+// StoreMany stores so many small files with numbered names through the members
+// that run, in turn.
+func (r *Ring) StoreMany(count int) []string {
+	r.t.Helper()
+	up := r.Up()
+	var names []string
+	for i := range count {
+		name := fmt.Sprintf("files/%04d", i)
+		r.Store(up[i%len(up)], name, []byte("content of "+name), node.StoreOptions{})
+		names = append(names, name)
+	}
+	return names
+}
+
+// Delete deletes a name through a member and notes it. It must succeed.
+func (r *Ring) Delete(m *Member, name string) {
+	r.t.Helper()
+	require.NoError(r.t, m.Delete(r.t.Context(), name, filestore.OpID{}, 0))
+	r.Acknowledged(name, nil)
+}
+
+// Fetch returns a file's bytes and what is known of it.
+func Fetch(ctx context.Context, m *Member, name string, o node.FetchOptions) ([]byte, node.File, error) {
+	f, err := m.Fetch(ctx, name, o)
+	if err != nil {
+		return nil, node.File{}, err
+	}
+	var b bytes.Buffer
+	_, err = f.WriteTo(&b)
+	return b.Bytes(), f.File(), errors.Join(err, f.Close())
+}
+
+// Holders are the members that hold a name's newest version durably and vote on
+// it, as one of them reports it.
+func (r *Ring) Holders(by *Member, name string) []*Member {
+	r.t.Helper()
+	f, err := by.Stat(r.t.Context(), name)
+	require.NoError(r.t, err)
+	var l []*Member
+	for _, h := range f.Holders {
+		if h.Voter && h.State == node.Durable {
+			l = append(l, r.Member(h.Machine))
+		}
+	}
+	return l
+}
+
+// Whole reports whether every name of the ledger that is stored is confirmed and
+// has all copies that the ring wants, with nobody else voting.
+func (r *Ring) Whole() bool {
+	by := r.Up()[0]
+	for name, content := range r.acknowledged() {
+		if content == nil {
+			continue
+		}
+		f, err := by.Stat(r.t.Context(), name)
+		if err != nil || !f.Confirmed || f.Copies < f.Want || f.Want < min(cmp.Or(r.opts.N, 3), len(r.Up())) {
+			return false
+		}
+		for _, h := range f.Holders {
+			if h.Voter && h.State != node.Durable {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// checkEvery is how many of a large ledger's names each member is asked for.
+const checkEvery = 40
+
+// Check fails the test unless every member that runs gives out every name as
+// the ring acknowledged it, confirmed, and no temporary file is left over.
+// Members that do not run are not looked at. Content that was staged for a
+// change that never came is given the time it is kept.
+func (r *Ring) Check() {
+	r.t.Helper()
+	r.checkLedger()
+	r.Eventually(15*time.Minute, "no temporary files", func() bool { return len(r.leftovers()) == 0 })
+}
+
+func (r *Ring) leftovers() []string {
+	var l []string
+	for _, m := range r.Up() {
+		l = append(l, m.Disk.Leftovers()...)
+	}
+	return l
+}
+
+func (r *Ring) checkLedger() {
+	r.t.Helper()
+	up := r.Up()
+	want := r.acknowledged()
+	for i, name := range slices.Sorted(maps.Keys(want)) {
+		for k, m := range up {
+			if len(want) <= checkEvery || i%len(up) == k {
+				r.CheckName(m, name, want[name])
+			}
+		}
+	}
+}
+
+// CheckName fails the test unless a member gives out a name with these bytes,
+// confirmed; nil: unless it says that there is none.
+func (r *Ring) CheckName(m *Member, name string, want []byte) {
+	r.t.Helper()
+	got, f, err := Fetch(r.t.Context(), m, name, node.FetchOptions{})
+	if want == nil {
+		assert.ErrorIs(r.t, err, node.ErrNotFound, "%s at %s", name, m.Host)
+		return
+	}
+	if assert.NoError(r.t, err, "%s at %s", name, m.Host) {
+		assert.True(r.t, f.Confirmed, "%s at %s is not confirmed", name, m.Host)
+		assert.True(r.t, bytes.Equal(want, got), "%s at %s has other bytes", name, m.Host)
+	}
+}
