@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -24,7 +25,7 @@ func loopback(b *testing.B, h Handler) (*member, Peer) {
 	go func() { done <- served.Serve(ctx, ln) }()
 	b.Cleanup(func() {
 		cancel()
-		<-done
+		require.NoError(b, <-done)
 	})
 	return from, Peer{Machine: served.peer.Machine, Addrs: []string{ln.Addr().String()}}
 }
@@ -55,7 +56,7 @@ func BenchmarkCall(b *testing.B) {
 func discard(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 	for {
 		c, err := s.ReadChunk()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

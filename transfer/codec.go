@@ -41,7 +41,7 @@ func Marshal(v any) ([]byte, error) {
 // The error is [ErrProtocol]. What v then holds is for the caller to validate.
 func Unmarshal(data []byte, v any) error {
 	if err := decMode.Unmarshal(data, v); err != nil {
-		return fmt.Errorf("%w: decode %T: %w", ErrProtocol, v, err)
+		return fmt.Errorf("%w: decode %T: %v", ErrProtocol, v, err) //nolint:errorlint // an io.EOF within must not be taken for an end
 	}
 	return nil
 }

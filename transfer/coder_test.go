@@ -220,8 +220,8 @@ func TestAutoFollowsTheLink(t *testing.T) {
 					if p.compress() {
 						compressed++
 						// Chunks are made while others are sent: what is longer counts.
-						make, send := size/c.compressor, size*c.ratio/c.link
-						time.Sleep(time.Duration(max(make-send, 0) * 1e9))
+						making, send := size/c.compressor, size*c.ratio/c.link
+						time.Sleep(time.Duration(max(making-send, 0) * 1e9))
 						size *= c.ratio
 					}
 					writing := time.Duration(size / c.link * 1e9)

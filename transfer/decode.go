@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -41,7 +42,7 @@ func (d *Decoder) DecodeStream(ctx context.Context, next func() (Chunk, error), 
 	produce := func(emit func(*decoding) error) error {
 		for {
 			c, err := next()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil {

@@ -3,6 +3,7 @@ package transfer
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -133,7 +134,7 @@ func readPayload(r *bufio.Reader, length int) ([]byte, error) {
 // noEOF turns the end of a connection inside a frame into an error that cannot be
 // taken for the end of the data.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -148,3 +148,11 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// Whoever reads to io.EOF must not take a message without content for the end.
+func TestNoContentIsNoEnd(t *testing.T) {
+	err := Unmarshal(nil, new(int))
+	require.ErrorIs(t, err, ErrProtocol)
+	require.NotErrorIs(t, err, io.EOF)
+	require.NotErrorIs(t, noEOF(io.EOF), io.EOF)
+}

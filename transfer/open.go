@@ -62,7 +62,7 @@ func (e *Endpoint) bulkTo(ctx context.Context, to Peer) (*peer, *bulk, bool, err
 			p.idle = p.idle[:n-1]
 			p.busy[k.bulk] = struct{}{}
 			p.mu.Unlock()
-			if time.Since(k.since) < e.cfg.Ping || k.bulk.alive(e.cfg.Ping) {
+			if time.Since(k.since) < e.cfg.Ping || k.alive(e.cfg.Ping) {
 				return p, k.bulk, true, nil
 			}
 			continue // it has failed and is gone

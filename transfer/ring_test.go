@@ -126,7 +126,7 @@ func (r *ring) serve(m *member) {
 		if !stopped {
 			stopped = true
 			cancel()
-			<-done
+			require.NoError(r.tb, <-done)
 		}
 	}
 	r.tb.Cleanup(m.stop)

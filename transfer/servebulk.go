@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -65,13 +66,12 @@ func (e *Endpoint) serveStream(ctx context.Context, b *bulk, open []byte) error 
 	defer limit.Stop()
 	for {
 		it, more := s.next()
-		if more != nil && more != io.EOF {
-			return err
-		}
-		if more == io.EOF { // it had ended, and reads the error
+		if errors.Is(more, io.EOF) { // it had ended, and reads the error
 			for range b.frames {
 				continue
 			}
+		}
+		if more != nil {
 			return err
 		}
 		it.chunk.Release()

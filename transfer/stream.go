@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -94,7 +95,7 @@ func (s *Stream) Send(v any) error {
 func (s *Stream) ReadChunk() (Chunk, error) {
 	it, err := s.next()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return Chunk{}, io.ErrUnexpectedEOF // without an end of the chunks
 	case err != nil:
 		return Chunk{}, err
@@ -151,7 +152,7 @@ func (s *Stream) done() error {
 	}
 	for range maxDiscard {
 		it, err := s.next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

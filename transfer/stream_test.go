@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -20,7 +21,7 @@ func sink(_ context.Context, _ Remote, _ uint16, header []byte, s *Stream) error
 	size := 0
 	for {
 		c, err := s.ReadChunk()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -101,7 +102,7 @@ func TestDownloadIsCheckedAndResumable(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Abort(ErrClosed)
 		got := 0
-		_, err = new(Decoder).DecodeStream(t.Context(), s.ReadChunk, func(c Chunk, raw []byte) error {
+		_, err = new(Decoder).DecodeStream(t.Context(), s.ReadChunk, func(_ Chunk, raw []byte) error {
 			got += len(raw)
 			return nil
 		})
@@ -243,7 +244,7 @@ func TestAbortTellsWhy(t *testing.T) {
 func TestCloseReturnsTheHandlersError(t *testing.T) {
 	bubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
-			if err := s.Receive(new(int)); err != io.EOF {
+			if err := s.Receive(new(int)); !errors.Is(err, io.EOF) {
 				return err
 			}
 			return errTest
