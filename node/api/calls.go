@@ -69,7 +69,7 @@ func (h *Handler) ring(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, doc)
 }
 
-func (h *Handler) fingers(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) fingers(w http.ResponseWriter, _ *http.Request) error {
 	doc := Fingers{Schema: "dhtfs.fingers/v1", Positions: []Position{}}
 	for _, p := range h.node.Fingers() {
 		doc.Positions = append(doc.Positions, positionOf(p, h.node.Label))

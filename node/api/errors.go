@@ -145,7 +145,7 @@ func Describe(err error) *Error {
 			continue
 		}
 		e := &Error{Code: k.code, ID: k.id, Message: err.Error()}
-		if k.err == context.DeadlineExceeded || k.err == context.Canceled {
+		if errors.Is(k.err, context.DeadlineExceeded) || errors.Is(k.err, context.Canceled) {
 			e.Message = e.Unwrap().Error()
 		}
 		return e
