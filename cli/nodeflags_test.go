@@ -61,7 +61,7 @@ func TestAdvertised(t *testing.T) {
 func TestBusyPorts(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer taken.Close()
+	defer func() { _ = taken.Close() }()
 
 	// The default one gives way to a free one.
 	ln, err := listen("listen", "", taken.Addr().String())

@@ -264,7 +264,7 @@ func TestAFileThatChangesIsNotStored(t *testing.T) {
 			u := fileUpload(t, string(randomBytes(1<<20)))
 			file, err := os.Open(u.path)
 			require.NoError(t, err)
-			defer file.Close()
+			defer func() { _ = file.Close() }()
 			r := &steadyReader{file: file, before: u.info, left: u.info.Size()}
 			_, err = io.ReadFull(r, make([]byte, 1000))
 			require.NoError(t, err)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ func runUp(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) erro
 		return err
 	}
 	info, err := launch(ctx, a, arguments(cmd.Flags(), a.given))
+	if errors.Is(err, filestore.ErrLocked) { // by another up, which was faster
+		return awaitOther(ctx, a)
+	}
 	if err != nil {
 		return err
 	}
@@ -53,6 +57,19 @@ func runUp(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) erro
 		return reportUp(ctx, a, info, "created")
 	}
 	return reportUp(ctx, a, info, "started")
+}
+
+// awaitOther reports on the daemon that another process is starting.
+func awaitOther(ctx context.Context, a *app) error {
+	unlock, running, err := claim(ctx, a)
+	if err != nil {
+		return err
+	}
+	if running == nil {
+		unlock()
+		return fmt.Errorf("%w for %s: another process has started and stopped one", api.ErrNoDaemon, a.paths.place())
+	}
+	return reportUp(ctx, a, *running, "running")
 }
 
 // claimTimeout is how long claim waits for another process that is about to
