@@ -246,6 +246,9 @@ func (p *pull) failed(m MachineID, err error) {
 // chunk returns the next chunk from whichever source has it.
 func (p *pull) chunk() ([]byte, error) {
 	for {
+		if err := p.ctx.Err(); err != nil {
+			return nil, err
+		}
 		if p.current == nil {
 			if err := p.open(); err != nil {
 				return nil, err
@@ -257,9 +260,6 @@ func (p *pull) chunk() ([]byte, error) {
 			return raw, nil
 		}
 		p.close()
-		if err := p.ctx.Err(); err != nil {
-			return nil, err
-		}
 		p.errs = append(p.errs, fmt.Errorf("%s: %w", p.from[len(p.from)-1], err))
 		p.node.log.Info("a source of a file failed", "name", p.record.Name, "peer", p.from[len(p.from)-1], "err", err)
 	}
