@@ -79,13 +79,12 @@ func (a *adversary) act() {
 	if a.now-a.struck < a.healing {
 		return
 	}
-	// A member that has fewer live successors than it should is the victim;
-	// now and then anybody.
-	victim := members[a.rng.IntN(len(members))]
-	weak := a.liveSuccessors(victim)
+	// The victims are the successors of the member that has the fewest alive;
+	// now and then of anybody.
+	weak := a.liveSuccessors(members[a.rng.IntN(len(members))])
 	for _, n := range members {
 		if s := a.liveSuccessors(n); len(s) < len(weak) {
-			victim, weak = n, s
+			weak = s
 		}
 	}
 	if len(weak) >= a.want {

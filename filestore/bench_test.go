@@ -42,7 +42,7 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Close()
+	defer func() { require.NoError(b, s.Close()) }()
 	data := content(1, 64<<20)
 	if err := put(s, ballot(1), "a", data); err != nil {
 		b.Fatal(err)

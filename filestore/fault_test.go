@@ -65,7 +65,8 @@ func TestFailedSyncDegrades(t *testing.T) {
 				_, err = s.Register("a")
 				if c.op == OpCommit {
 					require.ErrorIs(t, err, ErrDegraded, "what is in doubt is not shown")
-					for e := range s.Registers([20]byte{}, [20]byte{}, Cursor{}) {
+					for e, err := range s.Registers([20]byte{}, [20]byte{}, Cursor{}) {
+						require.NoError(t, err)
 						require.NotEqual(t, "a", e.Name)
 					}
 				} else {

@@ -25,7 +25,7 @@ func inArc(k, after, upTo [20]byte) bool {
 func TestRegistersOfAnArc(t *testing.T) {
 	s, err := Open(Options{Disk: NewMemDisk(), Positions: testPositions})
 	require.NoError(t, err)
-	defer s.Close()
+	defer func() { require.NoError(t, s.Close()) }()
 	keys := [][20]byte{{}, [20]byte(bytes.Repeat([]byte{0xff}, 20))}
 	names := make([]string, 2*registersPage+20)
 	for i := range names {
@@ -84,7 +84,7 @@ func TestRegistersWithOneKey(t *testing.T) {
 	// Keys are hashes, so two names with one are made by hand.
 	s, err := Open(Options{Disk: NewMemDisk(), Positions: testPositions})
 	require.NoError(t, err)
-	defer s.Close()
+	defer func() { require.NoError(t, s.Close()) }()
 	var want []string
 	for _, name := range []string{"a", "ab", "b"} {
 		key := cursorKey(Cursor{Key: [20]byte{7}, Name: name})
@@ -105,7 +105,8 @@ func TestRegistersWithOneKey(t *testing.T) {
 		}
 		require.Equal(t, want[i:], got)
 	}
-	for range s.Registers([20]byte{7}, [20]byte{8}, Cursor{}) {
+	for _, err := range s.Registers([20]byte{7}, [20]byte{8}, Cursor{}) {
+		require.NoError(t, err)
 		t.Fatal("the start of an arc is not in it")
 	}
 }

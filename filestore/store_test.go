@@ -72,7 +72,7 @@ func read(s *Store, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { require.NoError(t, c.Close()) }()
 	data := make([]byte, c.Size())
 	if len(data) == 0 {
 		return data, nil
@@ -341,7 +341,7 @@ func TestReplaceDeleteDropForget(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	onDisks(t, func(t *testing.T, d Disk, s *Store, _ func() *Store) {
+	onDisks(t, func(t *testing.T, d Disk, _ *Store, _ func() *Store) {
 		if o, ok := d.(*osDisk); ok {
 			d = OSDisk(o.dir) // as another process would
 		}

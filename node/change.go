@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -129,7 +128,7 @@ func (n *Node) prepare(ctx context.Context, r *register.Round) (register.Next, m
 	for range to {
 		select {
 		case a := <-answers:
-			step := register.Wait
+			var step register.Next
 			if a.err != nil {
 				step = r.OnSilence(a.from)
 			} else {
@@ -169,7 +168,7 @@ func (n *Node) accept(ctx context.Context, r *register.Round, promised map[Machi
 	for range to {
 		select {
 		case a := <-answers:
-			step := register.Wait
+			var step register.Next
 			if a.err != nil {
 				n.log.Debug("no acceptance", "name", msg.Record.Name, "peer", n.members.label(a.from), "err", a.err)
 				step = r.OnSilence(a.from)
@@ -261,9 +260,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// unavailable reports whether an error means that too few nodes answered.
-func unavailable(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcome)
 }

@@ -157,7 +157,7 @@ func (f *Fetched) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {
 		if len(f.rest) == 0 {
-			if err := f.fill(); err == io.EOF {
+			if err := f.fill(); errors.Is(err, io.EOF) {
 				return total, nil
 			} else if err != nil {
 				return total, err
@@ -348,7 +348,7 @@ type remoteSource struct {
 
 func (r *remoteSource) chunk() ([]byte, error) {
 	c, err := r.stream.ReadChunk()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	if err != nil {
@@ -370,7 +370,7 @@ func (r *remoteSource) chunk() ([]byte, error) {
 
 func (r *remoteSource) close() {
 	if r.ended {
-		if _, err := r.stream.ReadChunk(); err == io.EOF && r.stream.Close() == nil {
+		if _, err := r.stream.ReadChunk(); errors.Is(err, io.EOF) && r.stream.Close() == nil {
 			return
 		}
 	}

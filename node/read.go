@@ -76,7 +76,7 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View) (
 	for range to {
 		select {
 		case a := <-answers:
-			verdict := register.Open
+			var verdict register.Verdict
 			if a.err != nil {
 				verdict = r.OnSilence(a.from)
 			} else {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"time"
@@ -179,7 +180,7 @@ func (n *Node) onStage(h stageHeader, s *transfer.Stream) error {
 func receiveChunks(s *transfer.Stream, take func(transfer.Chunk) error) error {
 	for {
 		c, err := s.ReadChunk()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

@@ -288,7 +288,7 @@ func (n *Node) onStore(ctx context.Context, h storeHeader, s *transfer.Stream) e
 	if n.state.leaving.Load() {
 		return ErrLeaving
 	}
-	reply, err := n.coordinateStore(ctx, h, func(ctx context.Context, write func(transfer.Chunk) error) (t contentTrailer, err error) {
+	reply, err := n.coordinateStore(ctx, h, func(_ context.Context, write func(transfer.Chunk) error) (t contentTrailer, err error) {
 		if err := receiveChunks(s, write); err != nil {
 			return t, err
 		}

@@ -5,12 +5,11 @@ import "github.com/dhtfs/dhtfs/filestore"
 // Reading is a read in one round: everybody under the view is asked for what
 // they have. It is not safe for concurrent use.
 type Reading struct {
-	view     View
-	answers  map[filestore.MachineID]Answer
-	lost     map[filestore.MachineID]bool
-	learned  View
-	newest   Answer
-	promised filestore.Ballot
+	view    View
+	answers map[filestore.MachineID]Answer
+	lost    map[filestore.MachineID]bool
+	learned View
+	newest  Answer
 }
 
 // Verdict is what a read knows so far.
