@@ -42,7 +42,11 @@ func BenchmarkRead(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() { require.NoError(b, s.Close()) }()
+	defer func() {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}()
 	data := content(1, 64<<20)
 	if err := put(s, ballot(1), "a", data); err != nil {
 		b.Fatal(err)
