@@ -72,7 +72,7 @@ func read(s *Store, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { require.NoError(t, c.Close()) }()
+	defer func() { _ = c.Close() }() // only read
 	data := make([]byte, c.Size())
 	if len(data) == 0 {
 		return data, nil
