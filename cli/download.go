@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
@@ -64,6 +65,7 @@ func (f *fetcher) again(name string) func(error) {
 func (f *fetcher) toStream(ctx context.Context, name string) (fetchResult, error) {
 	got := fetchResult{action: "fetched", path: f.options.output}
 	check := newSum()
+	var expected sync.Once
 	err := retry(ctx, f.options.retry, f.again(name), func(attempt int) error {
 		content, err := f.client.Fetch(ctx, name, f.options.query(got.bytes))
 		if err != nil {
@@ -74,6 +76,7 @@ func (f *fetcher) toStream(ctx context.Context, name string) (fetchResult, error
 			return fmt.Errorf("fetch %q: a new version was stored meanwhile", name)
 		}
 		got.file = content.File
+		expected.Do(func() { f.progress.expect(content.Length) })
 		n, err := f.copy(io.MultiWriter(check, f.stdout), content)
 		got.bytes += n
 		got.from = append(got.from, content.From()...)
@@ -116,17 +119,19 @@ func (l *localWriter) Write(p []byte) (int, error) {
 // toFile writes name to a temporary file beside its target and renames it.
 func (f *fetcher) toFile(ctx context.Context, name string) (fetchResult, error) {
 	var got fetchResult
+	var expected sync.Once
 	err := retry(ctx, f.options.retry, f.again(name), func(int) error {
 		var err error
-		got, err = f.attempt(ctx, name)
+		got, err = f.attempt(ctx, name, &expected)
 		return err
 	})
 	return got, err
 }
 
 // attempt is one try of toFile. It leaves its temporary file behind only when
-// the next try can go on with it.
-func (f *fetcher) attempt(ctx context.Context, name string) (fetchResult, error) {
+// the next try can go on with it. The first one that knows the file's length
+// tells the progress.
+func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once) (fetchResult, error) {
 	content, err := f.client.Fetch(ctx, name, f.options.query(0))
 	if err != nil {
 		return fetchResult{}, err
@@ -144,6 +149,7 @@ func (f *fetcher) attempt(ctx context.Context, name string) (fetchResult, error)
 	if got.action != "fetched" {
 		return got, nil
 	}
+	expected.Do(func() { f.progress.expect(content.Length) })
 	part := partOf(local, content.File.SHA256)
 	err = f.fill(ctx, part, content, &got)
 	if err == nil {
@@ -209,6 +215,7 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 	}
 	got.bytes, err = f.copy(io.MultiWriter(file, check), content)
 	if err != nil {
+		f.progress.add(-got.resumed - got.bytes) // the next attempt counts what is kept
 		return err
 	}
 	got.from = content.From()

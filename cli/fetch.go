@@ -123,7 +123,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 		f.report.quiet = true
 		a.documents = a.stderr
 	}
-	f.progress = a.newProgress("fetching", -1)
+	f.progress = a.newProgress("fetching", 0)
 	var jobs errgroup.Group
 	jobs.SetLimit(f.options.jobs)
 	for _, name := range names {

@@ -22,12 +22,15 @@ const (
 type progress struct {
 	app   *app
 	verb  string
-	total int64 // bytes; less than zero when not known
+	bars  bool // the mode that draws a bar
 	start time.Time
+	total atomic.Int64 // bytes; less than zero when not known
 	moved atomic.Int64
-	bar   *progressbar.ProgressBar // nil in the other modes
 	stop  chan struct{}
 	ended sync.WaitGroup
+
+	mu  sync.Mutex
+	bar *progressbar.ProgressBar // nil before the first byte is expected
 }
 
 // statusLine is progress as JSON.
@@ -39,9 +42,10 @@ type statusLine struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// newProgress begins to show progress; end ends it.
+// newProgress begins to show progress towards total bytes, to which expect may
+// add; less than zero is not known. end ends it.
 func (a *app) newProgress(verb string, total int64) *progress {
-	p := &progress{app: a, verb: verb, total: total, start: time.Now(), stop: make(chan struct{})}
+	p := &progress{app: a, verb: verb, start: time.Now(), stop: make(chan struct{})}
 	mode := a.global.progress
 	if mode == "auto" {
 		switch {
@@ -57,13 +61,38 @@ func (a *app) newProgress(verb string, total int64) *progress {
 	}
 	switch mode {
 	case "bar":
-		p.bar = newBar(a, verb, total)
+		p.bars = true
 	case "plain":
 		p.every(plainInterval, p.plain)
 	case "json":
 		p.every(jsonInterval, p.json)
 	}
+	if total != 0 {
+		p.expect(total)
+	}
 	return p
+}
+
+// expect makes the total n bytes greater.
+func (p *progress) expect(n int64) {
+	total := p.total.Add(n)
+	if !p.bars {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil {
+		p.bar = newBar(p.app, p.verb, total)
+	} else {
+		p.bar.ChangeMax64(total)
+	}
+}
+
+// drawn is the bar, if there is one.
+func (p *progress) drawn() *progressbar.ProgressBar {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bar
 }
 
 func newBar(a *app, verb string, total int64) *progressbar.ProgressBar {
@@ -113,8 +142,8 @@ func (p *progress) every(interval time.Duration, show func()) {
 // add counts n bytes; less than zero takes back what has to be sent again.
 func (p *progress) add(n int64) {
 	moved := p.moved.Add(n)
-	if p.bar != nil {
-		_ = p.bar.Set64(moved) // a bar that cannot be drawn hurts nobody
+	if bar := p.drawn(); bar != nil {
+		_ = bar.Set64(moved) // a bar that cannot be drawn hurts nobody
 	}
 }
 
@@ -122,19 +151,19 @@ func (p *progress) add(n int64) {
 func (p *progress) end() {
 	close(p.stop)
 	p.ended.Wait()
-	if p.bar != nil {
-		_ = p.bar.Exit()
+	if bar := p.drawn(); bar != nil {
+		_ = bar.Exit()
 		p.app.output(func() {})
 	}
 }
 
 func (p *progress) plain() {
-	moved, passed := p.moved.Load(), time.Since(p.start)
+	moved, total, passed := p.moved.Load(), p.total.Load(), time.Since(p.start)
 	of, eta := "", ""
-	if p.total > 0 {
-		of = " of " + size(p.total)
-		if moved > 0 && moved < p.total {
-			left := time.Duration(float64(passed) * float64(p.total-moved) / float64(moved))
+	if total > 0 {
+		of = " of " + size(total)
+		if moved > 0 && moved < total {
+			left := time.Duration(float64(passed) * float64(total-moved) / float64(moved))
 			eta = ", " + left.Round(time.Second).String() + " left"
 		}
 	}
@@ -144,7 +173,7 @@ func (p *progress) plain() {
 func (p *progress) json() {
 	moved, passed := p.moved.Load(), time.Since(p.start)
 	line, err := json.Marshal(statusLine{
-		Type: "status", Bytes: moved, Total: max(p.total, 0), Rate: float64(moved) / passed.Seconds(), Seconds: passed.Seconds(),
+		Type: "status", Bytes: moved, Total: max(p.total.Load(), 0), Rate: float64(moved) / passed.Seconds(), Seconds: passed.Seconds(),
 	})
 	if err != nil {
 		return
