@@ -41,6 +41,16 @@ func (n *Node) Run(t testing.TB, args ...string) Result {
 	return Run(t, n.Args(args...)...)
 }
 
+// flags are what a daemon is started with the first time.
+func (n *Node) flags() []string {
+	return []string{"--listen", "127.0.0.1:0", "--http", "off", "--name", n.Name}
+}
+
+func (n *Node) startJoin(t testing.TB, token string) *Command {
+	t.Helper()
+	return Start(t, strings.NewReader(token), nil, n.Args(append([]string{"join", "-"}, n.flags()...)...)...)
+}
+
 // Up starts the daemon of a member and waits until it is ready.
 func (n *Node) Up(t testing.TB) {
 	t.Helper()
