@@ -52,30 +52,33 @@ func (n *Node) change(ctx context.Context, name string, task register.Task, wait
 
 // changeFrom is change with a view to begin with.
 func (n *Node) changeFrom(ctx context.Context, name string, view register.View, task register.Task, wait patience) (outcome, error) {
+	first, err := n.begin(ctx, name, view, task, 0)
+	if err != nil {
+		return outcome{}, err
+	}
+	return n.complete(ctx, first, task, wait)
+}
+
+// complete carries on from a ballot that was begun, with as many more as it takes.
+func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait patience) (outcome, error) {
 	proposed := false
 	pause := firstPause
-	counter := uint64(0)
 	for {
-		next, err := n.store.NextCounter(max(counter, view.Basis.Counter))
-		if err != nil {
-			return outcome{}, err
-		}
-		round := register.NewRound(name, filestore.Ballot{Counter: next, Machine: n.self()}, view, task)
-		step, promised := n.prepare(ctx, round)
+		step := b.collect(ctx)
 		if step == register.Propose {
 			proposed = true
-			step = n.accept(ctx, round, promised, wait)
+			step = n.accept(ctx, b, wait)
 		}
 		switch step {
 		case register.Chosen:
-			return n.outcomeOf(round), nil
+			return n.outcomeOf(b.round), nil
 		case register.Absent:
 			return outcome{}, ErrNotFound
 		case register.Unknown:
 			return outcome{}, ErrOutcome
 		}
-		counter = round.Outbid().Counter
-		if wait == forAll && counter == 0 && round.Learned().Basis == view.Basis {
+		outbid, learned := b.round.Outbid().Counter, b.round.Learned()
+		if wait == forAll && outbid == 0 && learned.Basis == b.view.Basis {
 			return outcome{}, ErrUnavailable // nobody objected, they are not there: repair comes back later
 		}
 		if err := sleep(ctx, time.Duration(rand.Int64N(int64(pause)))+pause/2); err != nil {
@@ -85,7 +88,11 @@ func (n *Node) changeFrom(ctx context.Context, name string, view register.View, 
 			return outcome{}, ErrUnavailable
 		}
 		pause = min(2*pause, longestPause)
-		view = n.nextView(ctx, name, view, round.Learned())
+		next, err := n.begin(ctx, b.name, n.nextView(ctx, b.name, b.view, learned), task, outbid+1)
+		if err != nil {
+			return outcome{}, err
+		}
+		b = next
 	}
 }
 
@@ -113,44 +120,66 @@ func (n *Node) outcomeOf(r *register.Round) outcome {
 	return o
 }
 
-// prepare is the first half of a round: Propose, Again, Absent or Unknown. The
-// channels are closed when the machine has answered or will not.
-func (n *Node) prepare(ctx context.Context, r *register.Round) (register.Next, map[MachineID]chan struct{}) {
-	msg, to := r.Prepare()
-	promised := make(map[MachineID]chan struct{}, len(to))
-	for _, m := range to {
-		promised[m] = make(chan struct{})
+// ballot is one round under way: its prepares are out.
+type ballot struct {
+	name     string
+	view     register.View
+	round    *register.Round
+	to       []MachineID
+	answers  <-chan reply[register.Answer]
+	promised map[MachineID]chan struct{} // closed when the machine has answered or will not
+}
+
+// begin sends the prepares of a new ballot, whose counter is at least atLeast.
+// The task's change is not applied before the answers are collected.
+func (n *Node) begin(ctx context.Context, name string, view register.View, task register.Task, atLeast uint64) (ballot, error) {
+	counter, err := n.store.NextCounter(max(atLeast, view.Basis.Counter+1))
+	if err != nil {
+		return ballot{}, err
 	}
-	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
-		defer close(promised[m])
+	b := ballot{name: name, view: view, promised: map[MachineID]chan struct{}{}}
+	b.round = register.NewRound(name, filestore.Ballot{Counter: counter, Machine: n.self()}, view, task)
+	msg, to := b.round.Prepare()
+	b.to = to
+	for _, m := range to {
+		b.promised[m] = make(chan struct{})
+	}
+	b.answers = ask(n, to, func(m MachineID) (register.Answer, error) {
+		defer close(b.promised[m])
 		return n.sendPrepare(ctx, m, msg)
 	})
-	for range to {
+	return b, nil
+}
+
+// collect takes the answers to the prepares: Propose, Again, Absent or Unknown.
+func (b ballot) collect(ctx context.Context) register.Next {
+	for range b.to {
 		select {
-		case a := <-answers:
+		case a := <-b.answers:
 			var step register.Next
 			if a.err != nil {
-				step = r.OnSilence(a.from)
+				step = b.round.OnSilence(a.from)
 			} else {
-				step = r.OnPromise(a.from, a.is)
+				step = b.round.OnPromise(a.from, a.is)
 			}
 			if step != register.Wait {
-				return step, promised
+				return step
 			}
 		case <-ctx.Done():
-			return register.Again, promised
+			return register.Again
 		}
 	}
-	return register.Again, promised
+	return register.Again
 }
 
 // accept is the second half of a round: Chosen or Again. A machine is asked once
 // it has promised, since Accept must not overtake Prepare. Machines that lack
 // the content are made to obtain it from those that have it.
-func (n *Node) accept(ctx context.Context, r *register.Round, promised map[MachineID]chan struct{}, wait patience) register.Next {
+func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Next {
+	r := b.round
 	msg, to := r.Accept()
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
-		if answered, asked := promised[m]; asked {
+		if answered, asked := b.promised[m]; asked {
 			<-answered
 		}
 		a, err := n.sendAccept(ctx, m, msg)

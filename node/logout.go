@@ -63,6 +63,9 @@ func (n *Node) Logout(ctx context.Context, timeout time.Duration) (LogoutReport,
 		}
 	}
 	report.Short = slices.Sorted(maps.Keys(short))
+	if err := n.dropHandedOver(ctx); err != nil {
+		n.log.Warn("some copies stay here after the logout", "err", err)
+	}
 	n.depart(context.WithoutCancel(ctx))
 	report.Elapsed = time.Since(start)
 	return report, nil
@@ -137,6 +140,21 @@ func (n *Node) handOver(ctx context.Context) (moved int, short []string, err err
 		})
 	}
 	return moved, short, errors.Join(err, work.Wait())
+}
+
+// dropHandedOver deletes this node's copies of what its heirs confirm to hold.
+func (n *Node) dropHandedOver(ctx context.Context) error {
+	work := &errgroup.Group{}
+	work.SetLimit(repairAtOnce)
+	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
+		if err != nil {
+			return errors.Join(err, work.Wait())
+		}
+		if reg.Record != nil && reg.Held && !reg.Record.Voters.Contains(n.self()) {
+			work.Go(func() error { return n.dropStray(ctx, *reg.Record) })
+		}
+	}
+	return work.Wait()
 }
 
 // lacks reports whether some voter of a live name does not confirm its copy.

@@ -11,11 +11,12 @@ import (
 // Stat tells all about one file, its holders included, each as it answers now.
 // Not Confirmed means that too few of the name's voters answered to be sure
 // that this is the newest version. The error is ErrNotFound or ErrUnavailable,
-// wrapped in an OpError.
+// wrapped in an OpError; with ErrNotFound the Record is the tombstone, if the
+// name was stored before, whose Changes are the base of the next operation.
 func (n *Node) Stat(ctx context.Context, name string) (File, error) {
 	f, err := n.stat(ctx, name)
 	if err != nil {
-		return File{}, &OpError{Op: "stat", Name: name, Err: err}
+		return f, &OpError{Op: "stat", Name: name, Err: err}
 	}
 	return f, nil
 }
@@ -23,7 +24,11 @@ func (n *Node) Stat(ctx context.Context, name string) (File, error) {
 func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	f, err := n.find(ctx, name)
 	if err != nil {
-		return File{}, err
+		file := File{Key: chord.KeyOf(name), Confirmed: f.confirmed}
+		if f.record != nil {
+			file.Record = *f.record
+		}
+		return file, err
 	}
 	rec := f.live()
 	file := File{
@@ -39,7 +44,8 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	return file, nil
 }
 
-// find reads a name that is to be there: ErrNotFound otherwise.
+// find reads a name that is to be there: ErrNotFound otherwise, with the
+// tombstone if there is one.
 func (n *Node) find(ctx context.Context, name string) (found, error) {
 	if err := filestore.ValidateName(name); err != nil {
 		return found{}, err
@@ -52,7 +58,7 @@ func (n *Node) find(ctx context.Context, name string) (found, error) {
 		if !f.confirmed {
 			return found{}, ErrUnavailable
 		}
-		return found{}, ErrNotFound
+		return f, ErrNotFound
 	}
 	return f, nil
 }

@@ -48,9 +48,10 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Size: o.Size,
 		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
 	}
-	if !o.Modified.IsZero() {
-		h.Modified = o.Modified.UnixNano()
+	if o.Modified.IsZero() {
+		o.Modified = time.Now()
 	}
+	h.Modified = o.Modified.UnixNano()
 	if h.Op == (filestore.OpID{}) || h.IfExists != Replace {
 		f, err := n.read(ctx, name)
 		if err != nil {
@@ -311,27 +312,34 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	if err != nil {
 		return changeReply{}, err
 	}
-	voters := view.Voters.All()
-	f := n.newFanout(ctx, h.Name, h.Size, voters, register.Majority(len(voters)))
-	t, err := run(ctx, f.write)
-	if err != nil {
-		f.abort()
-		return changeReply{}, err
-	}
-	rec := h.record(t)
-	if _, err := f.seal(ctx, rec); err != nil {
-		return changeReply{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
+	var rec filestore.Record
 	replaced := false
-	o, err := n.changeFrom(ctx, h.Name, view, register.Task{Change: &register.Change{
+	task := register.Task{Change: &register.Change{
 		Op: h.Op, Base: h.Base,
 		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
 			replaced = cur != nil && !cur.Deleted
 			return applyStore(cur, rec, h.IfExists)
 		},
-	}}, forGrace)
+	}}
+	voters := view.Voters.All()
+	f := n.newFanout(ctx, h.Name, h.Size, voters, register.Majority(len(voters)))
+	first, err := n.begin(ctx, h.Name, view, task, 0) // its promises come in while the content does
+	if err != nil {
+		f.abort()
+		return changeReply{}, err
+	}
+	t, err := run(ctx, f.write)
+	if err != nil {
+		f.abort()
+		return changeReply{}, err
+	}
+	rec = h.record(t)
+	if _, err := f.seal(ctx, rec); err != nil {
+		return changeReply{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	o, err := n.complete(ctx, first, task, forGrace)
 	if err != nil {
 		return changeReply{}, err
 	}
