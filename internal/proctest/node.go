@@ -26,6 +26,7 @@ type Node struct {
 // Daemon is what a node's daemon.json says.
 type Daemon struct {
 	PID    int    `json:"pid"`
+	Socket string `json:"socket"`
 	Listen string `json:"listen"`
 	NodeID string `json:"node_id"`
 }
