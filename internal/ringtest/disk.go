@@ -76,3 +76,16 @@ func (m *Member) Has(name string) bool { return m.Disk.has(m.pathOf(name)) }
 
 // Rot flips a bit of a name's visible content on the member's disk.
 func (m *Member) Rot(name string, at int64) error { return m.Disk.Damage(m.pathOf(name), at) }
+
+// Staged counts the copies of contents that were ever begun.
+func (d *Disk) Staged() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, p := range d.staged {
+		if strings.Count(p, "/") == 2 && !strings.HasPrefix(p, "files/.chunks/") {
+			n++
+		}
+	}
+	return n
+}
