@@ -57,7 +57,7 @@ func TestFetchOutlivesItsSources(t *testing.T) {
 		r.Net.HealAll()
 		r.Start(first)
 		r.Ready(first)
-		r.Eventually(3*time.Minute, "the ring is whole again", r.Whole)
+		r.Whole(3 * time.Minute)
 	})
 }
 
@@ -76,7 +76,7 @@ func TestDamageIsNeverServed(t *testing.T) {
 				for _, m := range r.Members { // the holders themselves too
 					r.CheckName(m, "file", content)
 				}
-				r.Eventually(3*time.Minute, "the damage is healed", r.Whole)
+				r.Whole(3 * time.Minute)
 				return
 			}
 			for _, m := range r.Members {
@@ -109,7 +109,7 @@ func TestDamageFoundInTheMiddle(t *testing.T) {
 		require.NoError(t, f.Close())
 		assert.True(t, bytes.Equal(content, append(got, rest...)))
 		assert.Len(t, f.From(), 2)
-		r.Eventually(3*time.Minute, "the damage is healed", r.Whole)
+		r.Whole(3 * time.Minute)
 	})
 }
 

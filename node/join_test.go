@@ -162,7 +162,7 @@ func TestAuthority(t *testing.T) {
 			_, _, err := ringtest.Fetch(t.Context(), m, "nothing", node.FetchOptions{})
 			require.ErrorIs(t, err, node.ErrNotFound)
 		}
-		r.Eventually(2*time.Minute, "the ring is whole again", r.Whole)
+		r.Whole(2 * time.Minute)
 	})
 }
 
@@ -173,7 +173,7 @@ func TestManyJoinAtOnce(t *testing.T) {
 			r.Start(r.Admit())
 		}
 		r.Ready(r.Members...)
-		r.Eventually(2*time.Minute, "three copies of each", r.Whole)
+		r.Whole(2 * time.Minute)
 		r.Eventually(2*time.Minute, "all copies are where they belong", func() bool { return placed(t, r, names) })
 		synctest.Wait()
 	})
@@ -200,6 +200,6 @@ func TestAStoreDuringJoins(t *testing.T) {
 			r.Join()
 		}
 		<-done
-		r.Eventually(time.Minute, "three copies of each", r.Whole)
+		r.Whole(time.Minute)
 	})
 }

@@ -105,25 +105,40 @@ func (r *Ring) Holders(by *Member, name string) []*Member {
 	return l
 }
 
-// Whole reports whether every name of the ledger that is stored is confirmed and
-// has all copies that the ring wants, with nobody else voting.
-func (r *Ring) Whole() bool {
+// Whole fails the test unless the ring becomes whole within limit: every name of
+// the ledger that is stored is confirmed and has all copies that the ring wants.
+func (r *Ring) Whole(limit time.Duration) {
+	r.t.Helper()
+	lack := ""
+	r.within(limit, func() bool {
+		lack = r.Lacks()
+		return lack == ""
+	}, func() string { return "the ring is whole: " + lack })
+}
+
+// Lacks says what the ring lacks to be whole; nothing if it is.
+func (r *Ring) Lacks() string {
 	by := r.Up()[0]
 	for name, content := range r.acknowledged() {
 		if content == nil {
 			continue
 		}
 		f, err := by.Stat(r.t.Context(), name)
-		if err != nil || !f.Confirmed || f.Copies < f.Want || f.Want < min(cmp.Or(r.opts.N, 3), len(r.Up())) {
-			return false
+		switch {
+		case err != nil:
+			return err.Error()
+		case !f.Confirmed:
+			return name + " is not confirmed"
+		case f.Want < min(cmp.Or(r.opts.N, 3), len(r.Up())):
+			return fmt.Sprintf("%s has only %d voters", name, f.Want)
 		}
 		for _, h := range f.Holders {
 			if h.Voter && h.State != node.Durable {
-				return false
+				return fmt.Sprintf("%s is %s at %s", name, h.State, h.Label)
 			}
 		}
 	}
-	return true
+	return ""
 }
 
 // checkEvery is how many of a large ledger's names each member is asked for.

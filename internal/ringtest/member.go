@@ -1,6 +1,7 @@
 package ringtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -20,6 +21,7 @@ type Member struct {
 	*node.Node
 	Membership *node.Membership
 	Host       string // on the network, and its label
+	Addr       string // where it listens; empty: at a new port the next time it starts
 	Disk       *Disk
 
 	ring *Ring
@@ -36,13 +38,14 @@ type run struct {
 // Running reports whether the member runs.
 func (m *Member) Running() bool { return m.run != nil }
 
-// Start starts a member, on a port of its host that was never used before.
+// Start starts a member, at its address unless that was taken from it.
 func (r *Ring) Start(m *Member) {
 	r.t.Helper()
 	require.Nil(r.t, m.run, "%s runs", m.Host)
 	r.Net.Up(m.Host)
-	listener, err := r.Net.Listen(net.JoinHostPort(m.Host, "0"))
+	listener, err := r.Net.Listen(cmp.Or(m.Addr, net.JoinHostPort(m.Host, "0")))
 	require.NoError(r.t, err)
+	m.Addr = listener.Addr().String()
 	life := &run{ended: make(chan error, 1)}
 	dial := r.Net.Dialer(m.Host)
 	m.Node, err = node.New(node.Config{

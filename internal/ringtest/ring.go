@@ -161,6 +161,11 @@ func Hosts(members ...*Member) []string {
 // when it does not within limit.
 func (r *Ring) Eventually(limit time.Duration, what string, holds func() bool) {
 	r.t.Helper()
+	r.within(limit, holds, func() string { return what })
+}
+
+func (r *Ring) within(limit time.Duration, holds func() bool, what func() string) {
+	r.t.Helper()
 	const step = 100 * time.Millisecond
 	for end := time.Now().Add(limit); ; {
 		synctest.Wait()
@@ -168,7 +173,7 @@ func (r *Ring) Eventually(limit time.Duration, what string, holds func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			require.FailNow(r.t, "not within "+limit.String()+": "+what)
+			require.FailNow(r.t, "not within "+limit.String()+": "+what())
 		}
 		time.Sleep(step)
 	}

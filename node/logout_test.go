@@ -1,0 +1,105 @@
+package node_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/ringtest"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+func readerOf(s string) io.Reader { return strings.NewReader(s) }
+
+func TestAllButOneLogOut(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 6, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(30)
+		r.Store(r.Members[0], "large", noise(1, 3*filestore.ChunkSize+1), node.StoreOptions{})
+		stop := fetching(t, names, r.Members[5])
+		for _, m := range r.Members[:5] {
+			report, err := m.Logout(t.Context(), time.Minute)
+			require.NoError(t, err)
+			assert.Empty(t, report.Short)
+			assert.Less(t, report.Elapsed, 30*time.Second)
+			r.Ended(m)
+			assert.True(t, m.Membership.Departed())
+			assert.Empty(t, r.Lacks(), "when %s has left", m.Host)
+			for _, other := range r.Up() {
+				r.Eventually(20*time.Second, "it is no member any more", func() bool {
+					return len(other.Members(t.Context())) == len(r.Up())
+				})
+			}
+		}
+		fetched, failed := stop()
+		t.Log(fetched, "fetches,", failed, "failed")
+		assert.Zero(t, failed)
+		_, err := r.Members[5].Logout(t.Context(), time.Minute)
+		assert.ErrorIs(t, err, node.ErrLastMember)
+	})
+}
+
+func TestALeavingNodeTakesNothingNew(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 5 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.StoreMany(30)
+		leaving := r.Members[2]
+		ended := make(chan error, 1)
+		go func() {
+			_, err := leaving.Logout(t.Context(), time.Minute)
+			ended <- err
+		}()
+		time.Sleep(12 * time.Millisecond) // all others know, and it hands over
+		before := leaving.Disk.Staged()
+		_, err := leaving.Store(t.Context(), "new", readerOf("x"), node.StoreOptions{})
+		assert.ErrorIs(t, err, node.ErrLeaving)
+		for i := range 20 {
+			r.Store(r.Members[i%2], "new "+string(rune('a'+i)), []byte("x"), node.StoreOptions{})
+		}
+		assert.Equal(t, before, leaving.Disk.Staged(), "new files at the leaving node")
+		require.NoError(t, <-ended)
+		r.Ended(leaving)
+		r.Whole(time.Minute)
+	})
+}
+
+// A logout that cannot finish in time says which files lack copies.
+func TestLogoutInAHurry(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
+		r.Store(r.Members[0], "file", []byte("x"), node.StoreOptions{})
+		r.Crash(r.Members[2])
+		report, err := r.Members[1].Logout(t.Context(), 20*time.Second)
+		require.NoError(t, err)
+		assert.Equal(t, []string{"file"}, report.Short)
+		assert.Less(t, report.Elapsed, 30*time.Second)
+		r.Ended(r.Members[1])
+		r.Start(r.Members[2])
+		r.Ready(r.Members[2])
+		r.Whole(time.Minute)
+	})
+}
+
+func TestACrashDuringLogout(t *testing.T) {
+	for _, after := range []time.Duration{5, 15, 30, 60, 120, 400} {
+		ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 3 * time.Millisecond, Seed: uint64(after)}, func(t *testing.T, r *ringtest.Ring) {
+			r.StoreMany(20)
+			leaving := r.Members[2]
+			ended := make(chan struct{})
+			go func() {
+				_, _ = leaving.Logout(t.Context(), time.Minute)
+				close(ended)
+			}()
+			time.Sleep(after * time.Millisecond)
+			r.Crash(leaving)
+			<-ended
+			if !leaving.Membership.Departed() {
+				r.Start(leaving)
+				r.Ready(leaving)
+			}
+			r.Whole(3 * time.Minute)
+		})
+	}
+}
