@@ -57,7 +57,8 @@ func TestAStrayThatIsNeededStays(t *testing.T) {
 		}
 		voter := groupOf(t, r, name)[1]
 		require.NoError(t, voter.Rot(name, 3))
-		r.CheckName(voter, name, []byte("content of "+name)) // it notices
+		_, _, err := ringtest.Fetch(t.Context(), voter, name, node.FetchOptions{Unconfirmed: true})
+		require.NoError(t, err) // it has noticed, and gone on with another's copy
 		require.NoError(t, m.DropStray(t.Context(), name))
 		require.True(t, m.Has(name), "one of those that should have it has it no more")
 		r.Whole(2 * time.Minute)
