@@ -65,6 +65,7 @@ func nameAt(t testing.TB, ring *proctest.Ring, prefix string, n *proctest.Node) 
 func TestChanges(t *testing.T) {
 	ring := proctest.NewRing(t, 5)
 
+	t.Run("of several stores of one name at once one wins", func(t *testing.T) { onlyOneWins(t, ring) })
 	t.Run("a deleted file is gone at once and everywhere", func(t *testing.T) {
 		put(t, ring.Nodes[0], "gone", "soon")
 		ring.Nodes[1].Run(t, "rm", "--yes", "gone").OK(t)
@@ -136,10 +137,9 @@ func TestChanges(t *testing.T) {
 	})
 }
 
-// TestConflictingStores has all nodes store other content under one new name at
-// the same time: one wins, and the others are told.
-func TestConflictingStores(t *testing.T) {
-	ring := proctest.NewRing(t, 3)
+// onlyOneWins has all nodes store other content under one new name at the same
+// time: one wins, and the others are told.
+func onlyOneWins(t *testing.T, ring *proctest.Ring) {
 	for round := range 5 {
 		name := fmt.Sprintf("wanted %d", round)
 		var commands []*proctest.Command

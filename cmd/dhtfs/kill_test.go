@@ -14,12 +14,19 @@ import (
 	"github.com/dhtfs/dhtfs/internal/proctest"
 )
 
+// atRest is how long after the last join a ring takes a change for a restart
+// that wants patience rather than for news that wants copies at once.
+const atRest = 35 * time.Second
+
 // TestTwoNodesKilledAtOnce kills two of seven nodes that share no file's group
 // and later two of the five that are left and follow one another.
 func TestTwoNodesKilledAtOnce(t *testing.T) {
 	ring := proctest.NewRing(t, 7)
 	order := ring.WaitWhole(t, ring.Nodes...)
 	want := storeSome(t, order[1], 40)
+	if proctest.Long() {
+		time.Sleep(atRest)
+	}
 
 	t.Log("far apart")
 	left := lose(t, ring, want, order, order[0], order[3])

@@ -43,13 +43,13 @@ type storing struct {
 func startStoring(t testing.TB, ring *proctest.Ring, name string, entry func(members []*proctest.Node) *proctest.Node, flags ...string) storing {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "content")
-	writeFile(t, path, 16<<20)
+	writeFile(t, path, 9<<20)
 	s := storing{name: name, sum: hashOfFile(t, path), members: group(t, ring, name)}
-	args := append([]string{"store", "--json", "--limit", "6MiB/s", "--as", name, path}, flags...)
+	args := append([]string{"store", "--json", "--limit", "5MiB/s", "--as", name, path}, flags...)
 	s.command = proctest.Start(t, nil, nil, entry(s.members).Args(args...)...)
 	proctest.Eventually(t, 20*time.Second, func() error {
 		for _, n := range s.members {
-			if !hasStaged(t, n, 2<<20) {
+			if !hasStaged(t, n, 1<<20) {
 				return fmt.Errorf("%s has got little of %s", n.Name, name)
 			}
 		}
