@@ -151,7 +151,10 @@ const checkEvery = 40
 func (r *Ring) Check() {
 	r.t.Helper()
 	r.checkLedger()
-	r.Eventually(15*time.Minute, "no temporary files", func() bool { return len(r.leftovers()) == 0 })
+	for waited := time.Duration(0); len(r.leftovers()) > 0 && waited < 15*time.Minute; waited += time.Minute {
+		time.Sleep(time.Minute)
+	}
+	assert.Empty(r.t, r.leftovers(), "temporary files")
 }
 
 func (r *Ring) leftovers() []string {
