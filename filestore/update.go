@@ -39,6 +39,17 @@ func (s *Store) Register(name string) (Register, error) {
 // After any error but f's own, ErrNoContent, ErrBadName, ErrCollision and
 // ErrNoSpace, the change may or may not have been made.
 func (s *Store) Update(name string, f func(Register) (Register, error)) (Register, error) {
+	return s.update(name, f, true)
+}
+
+// Learn is Update for a node that is to know a record and not to keep its
+// content: ErrNoContent does not occur. Content of another version that was
+// held is removed; the record's own, if it is held or sealed, is kept.
+func (s *Store) Learn(name string, f func(Register) (Register, error)) (Register, error) {
+	return s.update(name, f, false)
+}
+
+func (s *Store) update(name string, f func(Register) (Register, error), needContent bool) (Register, error) {
 	if err := s.beginWrite(); err != nil {
 		return Register{}, fmt.Errorf("update: %w", err)
 	}
@@ -59,7 +70,7 @@ func (s *Store) Update(name string, f func(Register) (Register, error)) (Registe
 	if err != nil {
 		return old.register(), err
 	}
-	e, st, err := s.admit(name, visible, old, next)
+	e, st, err := s.admit(name, visible, old, next, needContent)
 	if err != nil {
 		return old.register(), fmt.Errorf("update: %w", err)
 	}
@@ -71,7 +82,7 @@ func (s *Store) Update(name string, f func(Register) (Register, error)) (Registe
 
 // admit makes the entry for next, and finds the stage that its content comes
 // from; nil when it is visible already, or not held.
-func (s *Store) admit(name, visible string, old *entry, next Register) (*entry, *Stage, error) {
+func (s *Store) admit(name, visible string, old *entry, next Register, needContent bool) (*entry, *Stage, error) {
 	e := &entry{Promised: next.Promised, Accepted: next.Accepted, Record: next.Record.Clone()}
 	r := e.Record
 	if r != nil && r.Name != name {
@@ -94,6 +105,10 @@ func (s *Store) admit(name, visible string, old *entry, next Register) (*entry, 
 	}
 	if e.Accepted == old.Accepted && r.SameContent(old.Record) {
 		return e, nil, nil // dropped or damaged before, and only promised or the like now
+	}
+	if !needContent {
+		e.Sweep = old.Held
+		return e, nil, nil
 	}
 	return nil, nil, fmt.Errorf("%w: %q", ErrNoContent, name)
 }

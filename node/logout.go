@@ -12,7 +12,6 @@ import (
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
-	"github.com/dhtfs/dhtfs/node/register"
 )
 
 // leavingRequest says that the sender hands over its files and will be gone, or
@@ -71,21 +70,22 @@ func (n *Node) Logout(ctx context.Context, timeout time.Duration) (LogoutReport,
 	return report, nil
 }
 
-// depart publishes the statement and closes the ring over this node's places.
+// depart closes the ring over this node's places and publishes the statement.
+// From then on nobody speaks to this node.
 func (n *Node) depart(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*callTimeout)
+	defer cancel()
+	if err := n.ring.Leave(ctx); err != nil {
+		n.log.Warn("could not tell all neighbours of leaving", "err", err)
+	}
 	if _, err := n.members.set.Leave(n.membership.identity, time.Now()); err != nil {
 		n.log.Error("cannot sign the logout", "err", err)
 	}
 	n.members.save()
-	ctx, cancel := context.WithTimeout(ctx, 2*callTimeout)
-	defer cancel()
 	others := n.members.others()
 	answers := ask(n, others, func(m MachineID) (struct{}, error) { return struct{}{}, n.gossip(ctx, m) })
 	for range others {
 		<-answers
-	}
-	if err := n.ring.Leave(ctx); err != nil {
-		n.log.Warn("could not tell all neighbours of leaving", "err", err)
 	}
 	close(n.wake.left)
 }
@@ -108,9 +108,9 @@ func (n *Node) handOver(ctx context.Context) (moved int, short []string, err err
 	work.SetLimit(repairAtOnce)
 	var mu sync.Mutex
 	var p place
-	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
-		if err != nil {
-			return moved, short, err
+	for reg, listErr := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
+		if err = listErr; err != nil {
+			break
 		}
 		rec := reg.Record
 		if rec == nil || !rec.Voters.Contains(n.self()) {
@@ -119,27 +119,26 @@ func (n *Node) handOver(ctx context.Context) (moved int, short []string, err err
 		key := chord.KeyOf(rec.Name)
 		if p.Want == 0 || !p.contains(key) {
 			if p, err = n.place(ctx, key); err != nil {
-				return moved, short, err
+				break
 			}
 		}
-		view := register.View{Voters: rec.Voters, Basis: reg.Accepted}
 		target := n.target(p, key, nil)
 		work.Go(func() error {
-			err := n.move(ctx, rec.Name, view, target)
+			err := n.move(ctx, rec.Name, target)
+			lacks := err != nil || n.lacks(ctx, rec.Name)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				short = append(short, rec.Name)
-				return err
+			if err == nil {
+				moved++
 			}
-			moved++
-			if n.lacks(ctx, rec.Name) {
+			if lacks {
 				short = append(short, rec.Name)
 			}
-			return nil
+			return err
 		})
 	}
-	return moved, short, errors.Join(err, work.Wait())
+	err = errors.Join(err, work.Wait())
+	return moved, short, err
 }
 
 // dropHandedOver deletes this node's copies of what its heirs confirm to hold.

@@ -6,65 +6,102 @@ import (
 	"sync"
 
 	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
 )
+
+// moveTries bounds the rounds of one move; what is left is the next repair's.
+const moveTries = 5
 
 // setRight moves a name's voters to its group, or, where they are there, has
 // the present value accepted and its content copied wherever it is missing.
 func (n *Node) setRight(ctx context.Context, p place, it item) error {
 	name := it.newest.Name
 	target := n.target(p, chord.KeyOf(name), it.newest.View.Voters.New)
-	view := it.newest.View
-	err := n.move(ctx, name, view, target)
+	err := n.move(ctx, name, target)
+	if err == nil && n.compareItem(p, it) == incomplete {
+		err = n.refresh(ctx, name, target)
+	}
 	if err != nil {
 		n.log.Debug("could not repair a file", "name", name, "err", err)
 	}
 	return err
 }
 
-// move brings a name's register to the voters in target, the content first, or
-// completes their copies where they are the voters already.
-func (n *Node) move(ctx context.Context, name string, view register.View, target []MachineID) error {
-	for {
-		task := register.Task{}
-		if view.Voters.Joint() || !sameMachines(view.Voters.New, target) {
-			task.Target = target
-		}
-		if err := n.copyAhead(ctx, name, target); err != nil && !errors.Is(err, ErrNotFound) {
+// move brings a name's register to the voters in target, the content first.
+// Where it is there already nothing happens, but that this node learns of it.
+func (n *Node) move(ctx context.Context, name string, target []MachineID) error {
+	for range moveTries {
+		f, err := n.readAndLearn(ctx, name)
+		if err != nil || f.record == nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-		o, err := n.changeFrom(ctx, name, view, task, forAll)
-		cancel()
-		if err != nil {
-			return err
-		}
-		if o.moved {
+		v := f.view.Voters
+		if f.confirmed && !v.Joint() && sameMachines(v.New, target) {
 			return nil
 		}
-		view = o.view
+		moved, err := n.repairChange(ctx, name, f, target, register.Task{Target: target})
+		if err != nil || moved {
+			return err
+		}
 	}
+	return ErrUnavailable
 }
 
-// copyAhead sees to it that the machines in target hold the newest content that
-// this node can learn of, so that their acceptances do not wait for it.
-func (n *Node) copyAhead(ctx context.Context, name string, target []MachineID) error {
-	f, err := n.read(ctx, name)
-	if err != nil {
+// refresh has the present value accepted once more by all voters, and its
+// content copied to those who lack it.
+func (n *Node) refresh(ctx context.Context, name string, target []MachineID) error {
+	f, err := n.readAndLearn(ctx, name)
+	if err != nil || f.record == nil {
 		return err
 	}
-	rec := f.live()
-	if rec == nil {
-		return nil
+	_, err = n.repairChange(ctx, name, f, target, register.Task{})
+	return err
+}
+
+// readAndLearn reads a register and, where this node is no voter any more and
+// does not know it, has it remember the chosen record.
+func (n *Node) readAndLearn(ctx context.Context, name string) (found, error) {
+	f, err := n.read(ctx, name)
+	if err != nil || !f.confirmed || f.record == nil || f.record.Voters.Contains(n.self()) {
+		return f, err
 	}
+	own, err := n.store.Register(name)
+	if err != nil || own.Record == nil || own.Accepted.Compare(f.view.Basis) >= 0 {
+		return f, err
+	}
+	_, err = n.store.Learn(name, func(r filestore.Register) (filestore.Register, error) {
+		return register.OnChosen(n.self(), r, f.view.Basis, *f.record), nil
+	})
+	return f, err
+}
+
+// repairChange copies the content ahead and then carries out a task that keeps
+// the value, waiting for every voter. moved: the voters are where the task
+// wants them.
+func (n *Node) repairChange(ctx context.Context, name string, f found, target []MachineID, task register.Task) (moved bool, err error) {
+	if rec := f.live(); rec != nil {
+		n.copyAhead(ctx, *rec, f.holders, target)
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	o, err := n.changeFrom(ctx, name, f.view, task, forAll)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	return o.moved, err
+}
+
+// copyAhead sees to it that the machines in target hold a content, so that
+// their acceptances do not wait for it.
+func (n *Node) copyAhead(ctx context.Context, rec filestore.Record, holders, target []MachineID) {
 	var wg sync.WaitGroup
 	for _, m := range target {
 		wg.Go(func() {
-			if err := n.makeObtain(ctx, m, *rec, f.holders); err != nil {
-				n.log.Debug("could not have a copy made", "name", name, "peer", n.members.label(m), "err", err)
+			if err := n.makeObtain(ctx, m, rec, holders); err != nil {
+				n.log.Debug("could not have a copy made", "name", rec.Name, "peer", n.members.label(m), "err", err)
 			}
 		})
 	}
 	wg.Wait()
-	return nil
 }

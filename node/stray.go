@@ -9,7 +9,6 @@ import (
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
-	"github.com/dhtfs/dhtfs/node/register"
 )
 
 // sortStrays looks at the files held here whose keys are none of this node's
@@ -44,9 +43,8 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 			if n.repair.round < p.Want || time.Now().Before(n.repair.calm) { // the group is at it
 				continue
 			}
-			view := register.View{Voters: rec.Voters, Basis: reg.Accepted}
 			target := n.target(p, key, rec.Voters.New)
-			work.Go(func() error { return n.move(ctx, rec.Name, view, target) })
+			work.Go(func() error { return n.move(ctx, rec.Name, target) })
 			continue
 		}
 		seen[rec.Name] = true

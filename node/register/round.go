@@ -69,7 +69,10 @@ func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
 }
 
 // starts: this round writes the joint record of a move.
-func (r *Round) starts() bool { return r.task.Target != nil && !r.view.Voters.Joint() }
+func (r *Round) starts() bool {
+	v := r.view.Voters
+	return r.task.Target != nil && !v.Joint() && !sameSet(v.New, r.task.Target)
+}
 
 func (r *Round) reset() {
 	r.granted = map[filestore.MachineID]filestore.Ballot{}

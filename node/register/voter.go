@@ -65,6 +65,20 @@ func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, A
 	return r, Answer{Status: OK, Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
 }
 
+// OnChosen is the register of a machine that learns of a chosen record which
+// does not name it as a voter. A machine that was one and missed the end of a
+// move would otherwise take itself for one for ever.
+func OnChosen(self filestore.MachineID, r filestore.Register, at filestore.Ballot, rec filestore.Record) filestore.Register {
+	if rec.Voters.Contains(self) || r.Accepted.Compare(at) >= 0 {
+		return r
+	}
+	if r.Promised.Compare(at) < 0 {
+		r.Promised = at
+	}
+	r.Accepted, r.Record, r.Held = at, &rec, false
+	return r
+}
+
 // otherList: the voter has accepted a greater ballot than the view knows of,
 // under another list.
 func otherList(r filestore.Register, v View) bool {
