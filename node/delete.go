@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -57,7 +58,11 @@ func (n *Node) requestChange(ctx context.Context, req changeRequest) (changeRepl
 			break
 		}
 	}
-	return changeReply{}, errors.Join(errs...)
+	err = errors.Join(errs...)
+	if elsewhere(errs[len(errs)-1]) { // one that broke off may have done it
+		err = fmt.Errorf("%w: %w", ErrOutcome, err)
+	}
+	return changeReply{}, err
 }
 
 func (n *Node) sendChange(ctx context.Context, m MachineID, req changeRequest) (reply changeReply, err error) {

@@ -174,8 +174,8 @@ func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *
 	case n.authority.knows(p.arc), n.enough(p.arc, answers):
 		n.authority.learn(p.arc, m.unknown)
 	default:
-		since := n.repair.lacking[p.UpTo]
-		r.compared = r.compared && !n.repair.fresh && time.Since(since) >= claimsSettle
+		waited := time.Since(n.repair.lacking[p.UpTo])
+		r.compared = r.compared && (waited >= takeOverAfter || !n.repair.fresh && waited >= claimsSettle)
 		return nil
 	}
 	calm := !time.Now().Before(n.repair.calm)

@@ -220,7 +220,11 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 			break
 		}
 	}
-	return changeReply{}, errors.Join(errs...)
+	err = errors.Join(errs...)
+	if !f.begun && elsewhere(errs[len(errs)-1]) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return changeReply{}, err
 }
 
 // coordinators are the machines that may coordinate a change, the best first.
