@@ -120,7 +120,9 @@ func (n *Node) compareWith(ctx context.Context, m MachineID, a arc, mine filesto
 }
 
 // compareAll compares an arc with everybody of its group who answers, and where
-// this node does not know the arc yet, with those after the group too.
+// this node does not know the arc yet, with those after the group too. When
+// none of those has had it, since many machines joined at once, some other
+// member has: all are asked.
 func (n *Node) compareAll(ctx context.Context, p place, mine filestore.Hash) ([]compared, error) {
 	peers := p.group()
 	if !n.authority.knows(p.arc) {
@@ -131,6 +133,9 @@ func (n *Node) compareAll(ctx context.Context, p place, mine filestore.Hash) ([]
 		if x.Machine != n.self() {
 			others = append(others, x.Machine)
 		}
+	}
+	if n.repair.lackingFor(p.arc) >= claimsSettle {
+		others = n.members.others()
 	}
 	answers := ask(n, others, func(m MachineID) (compared, error) { return n.compareWith(ctx, m, p.arc, mine) })
 	var l []compared

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +42,18 @@ func newRepairer() repairer {
 	return repairer{lacking: map[chord.ID]time.Time{}, strays: map[string]time.Time{}}
 }
 
+// lackingFor is how long an arc has lacked a majority to compare with.
+func (r *repairer) lackingFor(a arc) time.Duration {
+	since, ok := r.lacking[a.UpTo]
+	if !ok {
+		return 0
+	}
+	return time.Since(since)
+}
+
 // roundResult is what a repair round came to.
 type roundResult struct {
+	lacking  bool // some arc has waited for a majority to compare with for claimsSettle
 	compared bool // the ring counts on this node where it should, and every arc is known or long waited for
 	wrong    int  // names that are not as they should be
 	waiting  int  // of them, those that wait for the ring to be calm
@@ -113,7 +125,7 @@ func (n *Node) ringChanged() time.Duration {
 func (n *Node) nextRound(r roundResult, failures int) time.Duration {
 	t := n.cfg.Timing
 	switch {
-	case !n.repair.done.Load() && failures == 0:
+	case !n.repair.done.Load() && failures == 0 && !r.lacking:
 		return startSettle
 	case r.wrong == 0 && r.compared && failures == 0:
 		return t.RepairEvery
@@ -139,6 +151,9 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 		}
 		arcs = append(arcs, p.arc)
 	}
+	maps.DeleteFunc(n.repair.lacking, func(end chord.ID, _ time.Time) bool {
+		return !slices.ContainsFunc(arcs, func(a arc) bool { return a.UpTo == end })
+	})
 	if err := n.sortStrays(ctx, arcs, work, &r); err != nil {
 		return r, err
 	}
@@ -174,7 +189,8 @@ func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *
 	case n.authority.knows(p.arc), n.enough(p.arc, answers):
 		n.authority.learn(p.arc, m.unknown)
 	default:
-		waited := time.Since(n.repair.lacking[p.UpTo])
+		waited := n.repair.lackingFor(p.arc)
+		r.lacking = r.lacking || waited >= claimsSettle
 		r.compared = r.compared && (waited >= takeOverAfter || !n.repair.fresh && waited >= claimsSettle)
 		return nil
 	}
