@@ -29,16 +29,16 @@ func TestTwoNodesKilledAtOnce(t *testing.T) {
 	}
 
 	t.Log("far apart")
-	left := lose(t, ring, want, order, order[0], order[3])
+	left := lose(t, want, order, order[0], order[3])
 	order = ring.WaitWhole(t, left...)
 	t.Log("adjacent")
-	lose(t, ring, want, order, order[1], order[2])
+	lose(t, want, order, order[1], order[2])
 }
 
 // lose kills two nodes at once and returns those that are left. Every file must
 // be fetched within ten seconds, and the copies be back within a minute
 // wherever a majority of a file's voters lives.
-func lose(t *testing.T, ring *proctest.Ring, want shelf, order []*proctest.Node, a, b *proctest.Node) []*proctest.Node {
+func lose(t *testing.T, want shelf, order []*proctest.Node, a, b *proctest.Node) []*proctest.Node {
 	t.Helper()
 	left := slices.DeleteFunc(slices.Clone(order), func(n *proctest.Node) bool { return n == a || n == b })
 	safe := map[string]bool{} // a majority of the voters lives on
