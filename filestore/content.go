@@ -192,7 +192,11 @@ func (c *Content) ReadChunk(i int, buf []byte) (int, error) {
 	if len(buf) < n {
 		return 0, io.ErrShortBuffer
 	}
-	if _, err := io.ReadFull(io.NewSectionReader(c.f, off, int64(n)), buf[:n]); err != nil {
+	_, err = io.ReadFull(io.NewSectionReader(c.f, off, int64(n)), buf[:n])
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF // the file is shorter than it was: no end that a reader may believe in
+	}
+	if err != nil {
 		return 0, c.damaged(fmt.Errorf("chunk %d: %w", i, err))
 	}
 	if Hash(sha256.Sum256(buf[:n])) != hashes[i] {

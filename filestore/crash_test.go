@@ -126,7 +126,7 @@ func (w *workload) drop(s *Store, name string) error {
 	}
 	w.trying, w.tried, w.triedForgo = name, r, false
 	w.tried.Held = false
-	err := s.Drop(name, r.Record.SHA256)
+	err := s.Drop(name, r.Accepted)
 	if err == nil {
 		w.acked[name] = w.tried
 	}

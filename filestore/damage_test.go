@@ -117,7 +117,7 @@ func TestOldReaderCondemnsOnlyItsCopy(t *testing.T) {
 		c, err := s.Open("a", rec.SHA256)
 		require.NoError(t, err)
 		overwrite(t, d, visible(t, s, "a"), func([]byte) []byte { return []byte("0ne") })
-		require.NoError(t, s.Drop("a", rec.SHA256))
+		require.NoError(t, s.Drop("a", acceptedAt(t, s, "a")))
 		require.NoError(t, put(s, ballot(2), "a", data))
 		_, err = c.ReadChunk(0, make([]byte, 3))
 		require.ErrorIs(t, err, ErrCorrupt)
@@ -390,7 +390,7 @@ func TestReplacedWhileOpened(t *testing.T) {
 			sum := recordOf("a", []byte("one")).SHA256
 			require.NoError(t, put(s, ballot(1), "a", []byte("one")))
 			d.at, d.do = visible(t, s, "a"), func() {
-				require.NoError(t, s.Drop("a", sum))
+				require.NoError(t, s.Drop("a", acceptedAt(t, s, "a")))
 				require.NoError(t, put(s, ballot(2), "a", then))
 			}
 			c, err := s.Open("a", sum)

@@ -221,7 +221,7 @@ func TestCapacity(t *testing.T) {
 	require.NoError(t, put(s, ballot(1), "b", make([]byte, 400)))
 	_, _, free := s.Usage()
 	require.Zero(t, free)
-	require.NoError(t, s.Drop("a", recordOf("a", make([]byte, 600)).SHA256))
+	require.NoError(t, s.Drop("a", acceptedAt(t, s, "a")))
 	_, _, free = s.Usage()
 	require.EqualValues(t, 600, free)
 	require.NoError(t, s.Close())

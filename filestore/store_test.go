@@ -59,6 +59,13 @@ func put(s *Store, b Ballot, name string, data []byte) error {
 	return accept(s, b, rec)
 }
 
+// acceptedAt returns the ballot that name's register accepted.
+func acceptedAt(t *testing.T, s *Store, name string) Ballot {
+	r, err := s.Register(name)
+	require.NoError(t, err)
+	return r.Accepted
+}
+
 // read returns the content of name that its register names.
 func read(s *Store, name string) ([]byte, error) {
 	r, err := s.Register(name)
@@ -285,8 +292,9 @@ func TestReplaceDeleteDropForget(t *testing.T) {
 		require.True(t, bytes.Equal(one, got))
 		require.NoError(t, old.Close())
 
-		require.ErrorIs(t, s.Drop("a", recordOf("a", one).SHA256), ErrNotFound)
-		require.NoError(t, s.Drop("a", recordOf("a", two).SHA256))
+		at := acceptedAt(t, s, "a")
+		require.ErrorIs(t, s.Drop("a", Ballot{Counter: at.Counter - 1, Machine: at.Machine}), ErrNotFound)
+		require.NoError(t, s.Drop("a", at))
 		r, err := s.Register("a")
 		require.NoError(t, err)
 		require.False(t, r.Held)

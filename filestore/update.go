@@ -187,9 +187,10 @@ func (s *Store) settle(visible string, e *entry) error {
 	return s.syncDir(path.Dir(visible))
 }
 
-// Drop gives the content of name up if it is sum, and keeps the register.
-// ErrNotFound if it is not held.
-func (s *Store) Drop(name string, sum Hash) error {
+// Drop gives up the content of the record that was accepted at ballot, and
+// keeps the register. ErrNotFound if it is not held, or if the register has
+// accepted another ballot since.
+func (s *Store) Drop(name string, ballot Ballot) error {
 	if err := s.beginWrite(); err != nil {
 		return fmt.Errorf("drop: %w", err)
 	}
@@ -204,7 +205,7 @@ func (s *Store) Drop(name string, sum Hash) error {
 	if err != nil {
 		return fmt.Errorf("drop: %w", err)
 	}
-	if !old.Held || old.Record.SHA256 != sum {
+	if !old.Held || old.Accepted != ballot {
 		return fmt.Errorf("drop: %w: %q", ErrNotFound, name)
 	}
 	e := *old

@@ -25,10 +25,12 @@ type reply[T any] struct {
 func ask[T any](n *Node, to []MachineID, question func(m MachineID) (T, error)) <-chan reply[T] {
 	c := make(chan reply[T], len(to))
 	for _, m := range to {
-		n.tasks.Go(func() {
+		if !n.tasks.run(func() {
 			v, err := question(m)
 			c <- reply[T]{m, v, err}
-		})
+		}) {
+			c <- reply[T]{from: m, err: ErrLeaving}
+		}
 	}
 	return c
 }

@@ -26,7 +26,7 @@ type outcome struct {
 	record    filestore.Record
 	result    filestore.Result
 	view      register.View
-	acceptors []MachineID // voters of the record that confirmed
+	acceptors []MachineID // voters of the record that confirmed; of the new ones while it moves
 	moved     bool        // the voters are where the task wanted them
 }
 
@@ -90,6 +90,9 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 		pause = min(2*pause, longestPause)
 		next, err := n.begin(ctx, b.name, n.nextView(ctx, b.name, b.view, learned), task, outbid+1)
 		if err != nil {
+			if proposed {
+				err = fmt.Errorf("%w: %w", ErrOutcome, err)
+			}
 			return outcome{}, err
 		}
 		b = next
@@ -113,7 +116,7 @@ func (n *Node) outcomeOf(r *register.Round) outcome {
 	rec, result := r.Proposal()
 	o := outcome{record: rec, result: result, view: r.ChosenView(), moved: r.Moved()}
 	for _, m := range r.Acceptors() {
-		if rec.Voters.Contains(m) {
+		if slices.Contains(rec.Voters.New, m) {
 			o.acceptors = append(o.acceptors, m)
 		}
 	}
@@ -127,7 +130,13 @@ type ballot struct {
 	round    *register.Round
 	to       []MachineID
 	answers  <-chan reply[register.Answer]
-	promised map[MachineID]chan struct{} // closed when the machine has answered or will not
+	promised map[MachineID]*promise
+}
+
+// promise is one machine's answer to a prepare, as far as the accept waits for it.
+type promise struct {
+	done chan struct{} // closed when the machine has answered or will not
+	err  error         // it will not; read after done
 }
 
 // begin sends the prepares of a new ballot, whose counter is at least atLeast.
@@ -137,16 +146,18 @@ func (n *Node) begin(ctx context.Context, name string, view register.View, task 
 	if err != nil {
 		return ballot{}, err
 	}
-	b := ballot{name: name, view: view, promised: map[MachineID]chan struct{}{}}
+	b := ballot{name: name, view: view, promised: map[MachineID]*promise{}}
 	b.round = register.NewRound(name, filestore.Ballot{Counter: counter, Machine: n.self()}, view, task)
 	msg, to := b.round.Prepare()
 	b.to = to
 	for _, m := range to {
-		b.promised[m] = make(chan struct{})
+		b.promised[m] = &promise{done: make(chan struct{})}
 	}
-	b.answers = ask(n, to, func(m MachineID) (register.Answer, error) {
-		defer close(b.promised[m])
-		return n.sendPrepare(ctx, m, msg)
+	b.answers = ask(n, to, func(m MachineID) (a register.Answer, err error) {
+		p := b.promised[m]
+		defer close(p.done)
+		a, p.err = n.sendPrepare(ctx, m, msg)
+		return a, p.err
 	})
 	return b, nil
 }
@@ -179,8 +190,15 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 	r := b.round
 	msg, to := r.Accept()
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
-		if answered, asked := b.promised[m]; asked {
-			<-answered
+		if p, asked := b.promised[m]; asked {
+			select {
+			case <-p.done:
+			case <-n.tasks.closing:
+				return register.Answer{}, ErrLeaving
+			}
+			if p.err != nil {
+				return register.Answer{}, p.err
+			}
 		}
 		a, err := n.sendAccept(ctx, m, msg)
 		if err == nil && a.Status == register.NoContent {
@@ -191,12 +209,17 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		}
 		return a, err
 	})
-	want := n.quorum(len(msg.Record.Voters.New))
+	voters := msg.Record.Voters.New
+	want := n.quorum(len(voters))
+	waiting := len(voters) // for whom it is worth while
 	result := register.Again
 	var grace <-chan time.Time
 	for range to {
 		select {
 		case a := <-answers:
+			if slices.Contains(voters, a.from) {
+				waiting--
+			}
 			var step register.Next
 			if a.err != nil {
 				n.log.Debug("no acceptance", "name", msg.Record.Name, "peer", n.members.label(a.from), "err", a.err)
@@ -215,7 +238,11 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		case <-ctx.Done():
 			return result
 		}
-		if wait == forGrace && grace == nil && result == register.Chosen && len(r.Acceptors()) >= want {
+		switch {
+		case result != register.Chosen:
+		case waiting == 0:
+			return result
+		case wait == forGrace && grace == nil && len(n.outcomeOf(r).acceptors) >= want:
 			grace = time.After(lastCopyGrace)
 		}
 	}

@@ -30,18 +30,27 @@ func (n *Node) entriesOf(a arc) ([]rangeEntry, error) {
 		if reg.Record == nil {
 			continue
 		}
-		l = append(l, rangeEntry{
-			Name: reg.Record.Name,
-			View: register.View{Voters: reg.Record.Voters, Basis: reg.Accepted},
-			Held: reg.Held,
-			Live: !reg.Record.Deleted,
-		})
+		l = append(l, entryOf(reg.Register))
 	}
-	for _, e := range n.authority.waiting(a) {
-		e.Held, e.Only = false, true
-		l = append(l, e)
+	return append(l, n.heardOf(a)...), nil
+}
+
+func entryOf(r filestore.Register) rangeEntry {
+	return rangeEntry{
+		Name: r.Record.Name,
+		View: register.View{Voters: r.Record.Voters, Basis: r.Accepted},
+		Held: r.Held,
+		Live: !r.Record.Deleted,
 	}
-	return l, nil
+}
+
+// heardOf are the names of an arc that this node has no record of yet.
+func (n *Node) heardOf(a arc) []rangeEntry {
+	l := n.authority.waiting(a)
+	for i := range l {
+		l[i].Held, l[i].Only = false, true
+	}
+	return l
 }
 
 // digest is equal for two lists that agree on every name, its accepted ballot
@@ -71,25 +80,32 @@ func bit(b bool) byte {
 // onRange answers a peer that compares an arc.
 func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 	a := arc{req.After, req.UpTo}
-	entries, err := n.entriesOf(a)
-	if err != nil {
-		return rangeReply{}, err
+	reply := rangeReply{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
+	if req.From == (cursor{}) {
+		entries, err := n.entriesOf(a)
+		if err != nil {
+			return reply, err
+		}
+		if digest(entries) == req.Digest {
+			reply.Same = true
+			return reply, nil
+		}
 	}
-	reply := rangeReply{Claim: n.authority.claimed(a)}
-	if digest(entries) == req.Digest {
-		reply.Same = true
-		return reply, nil
+	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{Key: req.From.Key, Name: req.From.Name}) {
+		if err != nil {
+			return reply, err
+		}
+		if reg.Record == nil {
+			continue
+		}
+		if len(reply.Entries) == rangePage {
+			last := reply.Entries[rangePage-1].Name
+			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
+			return reply, nil
+		}
+		reply.Entries = append(reply.Entries, entryOf(reg.Register))
 	}
-	slices.SortFunc(entries, func(x, y rangeEntry) int { return strings.Compare(x.Name, y.Name) })
-	from, _ := slices.BinarySearchFunc(entries, req.From.Name, func(e rangeEntry, name string) int { return strings.Compare(e.Name, name) })
-	if req.From.Name != "" && from < len(entries) && entries[from].Name == req.From.Name {
-		from++
-	}
-	end := min(from+rangePage, len(entries))
-	reply.Entries = entries[from:end]
-	if reply.More = end < len(entries); reply.More {
-		reply.Next = cursor{Name: entries[end-1].Name}
-	}
+	reply.Entries = append(reply.Entries, n.heardOf(a)...)
 	return reply, nil
 }
 
@@ -105,15 +121,18 @@ type compared struct {
 func (n *Node) compareWith(ctx context.Context, m MachineID, a arc, mine filestore.Hash) (compared, error) {
 	c := compared{from: m}
 	req := rangeRequest{After: a.After, UpTo: a.UpTo, Digest: mine}
-	for {
+	for first := true; ; first = false {
 		var reply rangeReply
 		if err := n.call(ctx, m, callRange, req, &reply); err != nil {
 			return c, err
 		}
-		c.claim, c.same = reply.Claim, reply.Same
+		c.claim, c.same = reply.Claim && (first || c.claim), reply.Same
 		c.entries = append(c.entries, reply.Entries...)
 		if !reply.More {
 			return c, nil
+		}
+		if len(reply.Entries) == 0 || reply.Next == req.From {
+			return c, errBadReply
 		}
 		req.From = reply.Next
 	}

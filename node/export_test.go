@@ -9,5 +9,5 @@ func (n *Node) DropStray(ctx context.Context, name string) error {
 	if err != nil || reg.Record == nil {
 		return err
 	}
-	return n.dropStray(ctx, *reg.Record)
+	return n.dropStray(ctx, *reg.Record, reg.Accepted)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -15,6 +16,7 @@ const (
 	branchAhead = 4                // chunks that one branch may be behind the others
 	stallLimit  = 10 * time.Second // after so long without taking a chunk a branch is given up
 	sealGrace   = 2 * time.Second  // for the last copies once enough are durable
+	sealTimeout = time.Minute      // for making the content durable, on top of its size at obtainRate
 )
 
 // fanout stages one content at several machines while it arrives. Every chunk
@@ -24,7 +26,8 @@ const (
 type fanout struct {
 	node     *Node
 	name     string
-	need     int
+	size     int64 // 0 or less: unknown
+	enough   func(has func(MachineID) bool) bool
 	branches []*branch
 	finished chan *branch // has room for all
 }
@@ -41,9 +44,9 @@ type branch struct {
 	left    bool // behind, by the owner
 }
 
-// newFanout opens a branch to each machine; need of them must get through.
-func (n *Node) newFanout(ctx context.Context, name string, size int64, to []MachineID, need int) *fanout {
-	f := &fanout{node: n, name: name, need: need, finished: make(chan *branch, len(to))}
+// newFanout opens a branch to each machine; as many must get through as enough says.
+func (n *Node) newFanout(ctx context.Context, name string, size int64, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
+	f := &fanout{node: n, name: name, size: size, enough: enough, finished: make(chan *branch, len(to))}
 	for _, m := range to {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		b := &branch{
@@ -51,17 +54,23 @@ func (n *Node) newFanout(ctx context.Context, name string, size int64, to []Mach
 			record: make(chan filestore.Record, 1), cancel: cancel, done: make(chan struct{}),
 		}
 		f.branches = append(f.branches, b)
-		n.tasks.Go(func() {
+		if !n.tasks.run(func() {
 			defer cancel()
 			b.err = n.runBranch(ctx, b, name, size)
-			close(b.done)
-			f.finished <- b
-			for c := range b.in { // what was under way when it failed
-				c.Release()
-			}
-		})
+			b.end(f)
+		}) {
+			b.err = ErrLeaving
+			b.end(f)
+		}
 	}
 	return f
+}
+
+// end tells the owner that the branch is done. Chunks that are still in its
+// channel are left to the garbage collector.
+func (b *branch) end(f *fanout) {
+	close(b.done)
+	f.finished <- b
 }
 
 // runBranch stages what comes in at one machine.
@@ -76,38 +85,54 @@ func (n *Node) runBranch(ctx context.Context, b *branch, name string, size int64
 	if err != nil {
 		return err
 	}
-	for c := range b.in {
-		err := s.write(c)
-		c.Release()
-		if err != nil {
-			s.abort()
-			return err
-		}
-	}
-	rec, complete := <-b.record
-	if !complete {
+	rec, err := b.pass(s, n.tasks.closing)
+	if err != nil {
 		s.abort()
-		return ErrInterrupted
+		return err
 	}
 	return s.seal(rec)
 }
 
+// pass writes the chunks to the sink until their end, and returns what they
+// make up.
+func (b *branch) pass(s sink, closing <-chan struct{}) (filestore.Record, error) {
+	for {
+		select {
+		case c, more := <-b.in:
+			if !more {
+				rec, complete := <-b.record
+				if !complete {
+					return rec, ErrInterrupted
+				}
+				return rec, nil
+			}
+			err := s.write(c)
+			c.Release()
+			if err != nil {
+				return filestore.Record{}, err
+			}
+		case <-closing:
+			return filestore.Record{}, ErrLeaving
+		}
+	}
+}
+
 // write passes a chunk to every branch. The chunk stays the caller's.
 func (f *fanout) write(c transfer.Chunk) error {
-	alive := 0
+	alive := map[MachineID]bool{}
 	for _, b := range f.branches {
 		if b.left {
 			continue
 		}
 		c.Retain()
 		if f.offer(b, c) {
-			alive++
+			alive[b.machine] = true
 		} else {
 			c.Release()
 			f.leave(b)
 		}
 	}
-	if alive < f.need {
+	if !f.enough(func(m MachineID) bool { return alive[m] }) {
 		return f.failure()
 	}
 	return nil
@@ -154,8 +179,10 @@ func (f *fanout) abort() {
 }
 
 // seal ends the content and waits until it is durable at all branches, or at
-// enough of them and the others are slow. It returns where it is durable.
-func (f *fanout) seal(ctx context.Context, rec filestore.Record) ([]MachineID, error) {
+// enough of them and the others are slow.
+func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout+time.Duration(rec.Size/obtainRate)*time.Second)
+	defer cancel()
 	for _, b := range f.branches {
 		if !b.left {
 			b.record <- rec
@@ -163,30 +190,32 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) ([]MachineID, e
 			close(b.record)
 		}
 	}
-	var durable []MachineID
+	durable := map[MachineID]bool{}
+	enough := func() bool { return f.enough(func(m MachineID) bool { return durable[m] }) }
 	var grace <-chan time.Time
 	for range f.branches {
 		select {
 		case b := <-f.finished:
 			if b.err == nil {
-				durable = append(durable, b.machine)
+				durable[b.machine] = true
 			} else {
 				f.node.log.Info("a copy failed", "name", f.name, "peer", f.node.members.label(b.machine), "err", b.err)
 			}
 		case <-grace:
-			return durable, nil
+			time.AfterFunc(sealTimeout, f.cancel) // they may come in later
+			return nil
 		case <-ctx.Done():
 			f.cancel()
-			return durable, ctx.Err()
+			return f.failure()
 		}
-		if len(durable) >= f.need && grace == nil {
+		if grace == nil && enough() {
 			grace = time.After(sealGrace)
 		}
 	}
-	if len(durable) < f.need {
-		return durable, f.failure()
+	if !enough() {
+		return f.failure()
 	}
-	return durable, nil
+	return nil
 }
 
 func (f *fanout) cancel() {
@@ -195,20 +224,32 @@ func (f *fanout) cancel() {
 	}
 }
 
-// failure says why too few branches are left.
+// failure says why too few branches are left. It is one of the causes below
+// only if that alone is to blame: a full disk at one machine is not why a file
+// cannot be stored while two others do not answer.
 func (f *fanout) failure() error {
-	errs := []error{ErrUnavailable}
+	failed := map[MachineID]error{}
+	var text []string
 	for _, b := range f.branches {
+		var err error
 		select {
 		case <-b.done:
-			if b.err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", f.node.members.label(b.machine), b.err))
-			}
+			err = b.err
 		default:
 			if b.left {
-				errs = append(errs, fmt.Errorf("%s: took nothing for %v", f.node.members.label(b.machine), stallLimit))
+				err = fmt.Errorf("took nothing for %v", stallLimit)
 			}
 		}
+		if err != nil {
+			failed[b.machine] = err
+			text = append(text, f.node.members.label(b.machine)+": "+err.Error())
+		}
 	}
-	return errors.Join(errs...)
+	all := strings.Join(text, "; ")
+	for _, cause := range []error{filestore.ErrNoSpace, filestore.ErrCollision, filestore.ErrBadName, filestore.ErrCorrupt} {
+		if !f.enough(func(m MachineID) bool { return !errors.Is(failed[m], cause) }) {
+			return fmt.Errorf("%w: %s", cause, all)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrUnavailable, all)
 }

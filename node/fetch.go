@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -41,8 +42,8 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 		return nil, fmt.Errorf("%w: offset %d of %d bytes", ErrBadRange, o.Offset, rec.Size)
 	}
 	end := rec.Size
-	if o.Length > 0 {
-		end = min(end, o.Offset+o.Length)
+	if o.Length > 0 && o.Length < end-o.Offset {
+		end = o.Offset + o.Length
 	}
 	x := &Fetched{
 		file: File{Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec), Want: len(rec.Voters.New), Confirmed: f.confirmed},
@@ -143,6 +144,9 @@ func (f *Fetched) From() []string { return f.pull.from }
 // Read returns verified bytes of the content.
 func (f *Fetched) Read(p []byte) (int, error) {
 	if len(f.rest) == 0 {
+		if f.at >= f.end {
+			return 0, io.EOF
+		}
 		if err := f.fill(); err != nil {
 			return 0, err
 		}
@@ -157,9 +161,10 @@ func (f *Fetched) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {
 		if len(f.rest) == 0 {
-			if err := f.fill(); errors.Is(err, io.EOF) {
+			if f.at >= f.end {
 				return total, nil
-			} else if err != nil {
+			}
+			if err := f.fill(); err != nil {
 				return total, err
 			}
 		}
@@ -172,11 +177,8 @@ func (f *Fetched) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// fill gets the next chunk and keeps of it what is wanted.
+// fill gets the next chunk, of which there is one, and keeps of it what is wanted.
 func (f *Fetched) fill() error {
-	if f.at >= f.end {
-		return io.EOF
-	}
 	index := f.at / filestore.ChunkSize
 	raw, err := f.pull.chunk()
 	if err != nil {
@@ -281,15 +283,18 @@ func (n *Node) openSource(ctx context.Context, m MachineID, p *pull) (source, er
 		}
 		return &localSource{content: c, next: p.next, buf: make([]byte, filestore.ChunkSize)}, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	patience := time.AfterFunc(chunkLimit, cancel)
 	h := fetchHeader{Name: p.record.Name, SHA256: p.record.SHA256, First: p.next, Last: p.last, Hashes: p.hashes == nil}
 	s, err := n.net.Open(ctx, n.members.peer(m), streamFetch, h)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	var reply fetchReply
 	if err := s.Receive(&reply); err != nil {
 		s.Abort(ErrInterrupted)
-		return nil, err
+		return nil, unexpectedEnd(err)
 	}
 	if h.Hashes {
 		p.hashes, err = receiveHashes(s, &p.record)
@@ -298,7 +303,19 @@ func (n *Node) openSource(ctx context.Context, m MachineID, p *pull) (source, er
 			return nil, err
 		}
 	}
-	return &remoteSource{stream: s, hashes: p.hashes, next: p.next, last: p.last, decode: &n.coding.decode}, nil
+	return &remoteSource{
+		stream: s, hashes: p.hashes, next: p.next, last: p.last, decode: &n.coding.decode,
+		patience: patience, cancel: cancel,
+	}, nil
+}
+
+// unexpectedEnd makes sure that the end of a stream is not taken for the end of
+// the content.
+func unexpectedEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // receiveHashes reads the hash lists and checks them against the root.
@@ -308,7 +325,7 @@ func receiveHashes(s *transfer.Stream, rec *filestore.Record) ([]filestore.Hash,
 	for len(all) < count {
 		var l hashList
 		if err := s.Receive(&l); err != nil {
-			return nil, err
+			return nil, unexpectedEnd(err)
 		}
 		if len(l.Sums) == 0 || len(l.Sums) > count-len(all) {
 			return nil, errBadReply
@@ -344,9 +361,17 @@ type remoteSource struct {
 	decode     *transfer.Decoder
 	raw        []byte
 	ended      bool
+	patience   *time.Timer // ends the stream when the next chunk is too long in coming
+	cancel     context.CancelFunc
 }
 
+// chunkLimit is how long one chunk may take. A holder whose disk hangs gives
+// signs of life all the same.
+const chunkLimit = 30 * time.Second
+
 func (r *remoteSource) chunk() ([]byte, error) {
+	r.patience.Reset(chunkLimit)
+	defer r.patience.Stop()
 	c, err := r.stream.ReadChunk()
 	if errors.Is(err, io.EOF) {
 		return nil, io.ErrUnexpectedEOF
@@ -369,6 +394,8 @@ func (r *remoteSource) chunk() ([]byte, error) {
 }
 
 func (r *remoteSource) close() {
+	defer r.cancel()
+	r.patience.Stop()
 	if r.ended {
 		if _, err := r.stream.ReadChunk(); errors.Is(err, io.EOF) && r.stream.Close() == nil {
 			return

@@ -62,8 +62,10 @@ func (n *Node) target(p place, key chord.ID, current []MachineID) []MachineID {
 	for _, m := range current {
 		add(m)
 	}
-	for _, m := range n.members.after(key) {
-		add(m)
+	if len(l) < p.Want {
+		for _, m := range n.members.after(key) {
+			add(m)
+		}
 	}
 	slices.SortFunc(l, func(a, b MachineID) int { return bytes.Compare(a[:], b[:]) })
 	return l

@@ -63,7 +63,7 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
 			break
 		}
-		reply.Entries = append(reply.Entries, listEntry{Record: *reg.Record, Accepted: reg.Accepted, Held: reg.Held})
+		reply.Entries = append(reply.Entries, listEntry{Record: *reg.Record, Accepted: reg.Accepted})
 	}
 	return reply, nil
 }
@@ -119,7 +119,7 @@ func (n *Node) countCopies(ctx context.Context, entries []listEntry, files []Fil
 		of := make([]holding, 0, len(questions[m]))
 		for _, i := range questions[m] {
 			e := entries[i]
-			of = append(of, holding{Name: e.Record.Name, Op: e.Record.Op, SHA256: e.Record.SHA256, At: e.Accepted})
+			of = append(of, holding{Name: e.Record.Name, Op: e.Record.Op, SHA256: e.Record.SHA256})
 		}
 		return n.holdings(ctx, m, of)
 	})
@@ -229,7 +229,7 @@ func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) 
 		Record: newest.Record, Key: chord.KeyOf(name), Role: n.role(&newest.Record), Want: len(newest.Record.Voters.New),
 	}
 	for _, e := range all {
-		if e.Held && e.Record.Op == newest.Record.Op {
+		if e.Record.Op == newest.Record.Op {
 			f.Copies++
 		}
 	}
@@ -244,7 +244,7 @@ func (n *Node) advance(ctx context.Context, l *listing) {
 	}
 	l.req.After = l.page.Next
 	page, err := n.sendList(ctx, l.machine, l.req)
-	l.page, l.failed = page, err != nil
+	l.page, l.failed = page, err != nil || page.More && len(page.Entries) == 0
 }
 
 func (n *Node) sendList(ctx context.Context, m MachineID, req listRequest) (listReply, error) {

@@ -14,12 +14,6 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
-// leavingRequest says that the sender hands over its files and will be gone, or
-// with Stay that it will not after all.
-type leavingRequest struct {
-	Stay bool `cbor:"1,keyasint,omitempty"`
-}
-
 // Logout leaves the ring for good: takes no new files, moves every register
 // that this node votes in to its heirs, waits until they hold the content
 // durably, publishes the signed statement and tells the neighbours. Afterwards
@@ -38,30 +32,34 @@ func (n *Node) Logout(ctx context.Context, timeout time.Duration) (LogoutReport,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	n.members.setLeaving(n.self(), true)
-	n.tellLeaving(ctx, false)
+	stopTelling := n.keepTelling(ctx)
+	defer stopTelling()
 
 	report := LogoutReport{}
-	short := map[string]bool{}
+	open := map[string]bool{} // handed over, and not known to have all its copies
 	for {
-		moved, lacking, err := n.handOver(ctx)
+		moved, handed, err := n.handOver(ctx)
 		report.Moved += moved
-		for _, name := range lacking {
-			short[name] = true
+		for _, name := range handed {
+			open[name] = true
 		}
-		for name := range short {
-			if ctx.Err() == nil && !n.lacks(ctx, name) {
-				delete(short, name)
+		waiting := 0
+		for name := range open {
+			switch n.copiesOf(ctx, name) {
+			case complete:
+				delete(open, name)
+			case underWay:
+				waiting++
 			}
 		}
-		if err == nil && moved == 0 && len(short) == 0 || ctx.Err() != nil {
+		if err == nil && moved == 0 && waiting == 0 || ctx.Err() != nil {
 			break
 		}
 		if moved == 0 && sleep(ctx, time.Second) != nil {
 			break
 		}
 	}
-	report.Short = slices.Sorted(maps.Keys(short))
+	report.Short = slices.Sorted(maps.Keys(open))
 	if err := n.dropHandedOver(ctx); err != nil {
 		n.log.Warn("some copies stay here after the logout", "err", err)
 	}
@@ -90,20 +88,33 @@ func (n *Node) depart(ctx context.Context) {
 	close(n.wake.left)
 }
 
-// tellLeaving lets every member know, so that none makes this node a voter.
-func (n *Node) tellLeaving(ctx context.Context, stay bool) {
-	others := n.members.others()
-	answers := ask(n, others, func(m MachineID) (struct{}, error) {
-		return struct{}{}, n.call(ctx, m, callLeaving, leavingRequest{Stay: stay}, nil)
-	})
-	for range others {
-		<-answers
+// keepTelling lets every member know that this node is leaving, so that none
+// makes it a voter, and says so again until it is stopped: a node that dies
+// while it leaves is soon taken for what it then is, a member that is down.
+func (n *Node) keepTelling(ctx context.Context) (stop func()) {
+	tell := func() {
+		n.members.setLeaving(n.self())
+		others := n.members.others()
+		answers := ask(n, others, func(m MachineID) (struct{}, error) {
+			return struct{}{}, n.call(ctx, m, callLeaving, struct{}{}, nil)
+		})
+		for range others {
+			<-answers
+		}
 	}
+	tell()
+	ctx, cancel := context.WithCancel(ctx)
+	n.tasks.run(func() {
+		for sleep(ctx, leavingFor/3) == nil {
+			tell()
+		}
+	})
+	return cancel
 }
 
 // handOver moves every register that names this node to its heirs and returns
-// how many it moved and which files still lack a copy.
-func (n *Node) handOver(ctx context.Context) (moved int, short []string, err error) {
+// how many it moved, and the names that it tried to.
+func (n *Node) handOver(ctx context.Context) (moved int, handed []string, err error) {
 	work := &errgroup.Group{}
 	work.SetLimit(repairAtOnce)
 	var mu sync.Mutex
@@ -122,23 +133,34 @@ func (n *Node) handOver(ctx context.Context) (moved int, short []string, err err
 				break
 			}
 		}
-		target := n.target(p, key, nil)
 		work.Go(func() error {
-			err := n.move(ctx, rec.Name, target)
-			lacks := err != nil || n.lacks(ctx, rec.Name)
+			err := n.handToHeirs(ctx, p, rec.Name)
 			mu.Lock()
 			defer mu.Unlock()
+			handed = append(handed, rec.Name)
 			if err == nil {
 				moved++
-			}
-			if lacks {
-				short = append(short, rec.Name)
 			}
 			return err
 		})
 	}
 	err = errors.Join(err, work.Wait())
-	return moved, short, err
+	return moved, handed, err
+}
+
+// handToHeirs moves a register to the group, or, when that does not work
+// because some of it are down, to those that are there.
+func (n *Node) handToHeirs(ctx context.Context, p place, name string) error {
+	target := n.target(p, chord.KeyOf(name), nil)
+	err := n.move(ctx, name, target)
+	if err == nil {
+		return nil
+	}
+	present := slices.DeleteFunc(target, func(m MachineID) bool { return p.rank(m) < 0 })
+	if len(present) == 0 {
+		return err
+	}
+	return n.move(ctx, name, present)
 }
 
 // dropHandedOver deletes this node's copies of what its heirs confirm to hold.
@@ -150,26 +172,43 @@ func (n *Node) dropHandedOver(ctx context.Context) error {
 			return errors.Join(err, work.Wait())
 		}
 		if reg.Record != nil && reg.Held && !reg.Record.Voters.Contains(n.self()) {
-			work.Go(func() error { return n.dropStray(ctx, *reg.Record) })
+			work.Go(func() error { return n.dropStray(ctx, *reg.Record, reg.Accepted) })
 		}
 	}
 	return work.Wait()
 }
 
-// lacks reports whether some voter of a live name does not confirm its copy.
-func (n *Node) lacks(ctx context.Context, name string) bool {
+// completeness tells how far a name's copies are.
+type completeness uint8
+
+const (
+	complete completeness = iota // as many voters as there should be confirm their copies
+	underWay                     // a voter that answers lacks its copy
+	short                        // all that answer have their copies, and there are too few of them
+)
+
+// copiesOf asks the voters of a name for their copies.
+func (n *Node) copiesOf(ctx context.Context, name string) completeness {
 	f, err := n.read(ctx, name)
 	if err != nil {
-		return true
+		return short
 	}
 	rec := f.live()
 	if rec == nil {
-		return false
+		return complete
 	}
-	for _, h := range n.holdersOf(ctx, *rec, f.view.Basis) {
-		if h.Voter && h.State != Durable {
-			return true
+	durable := 0
+	for _, h := range n.holdersOf(ctx, *rec) {
+		switch {
+		case !h.Voter || h.State == Unreachable:
+		case h.State == Durable:
+			durable++
+		default:
+			return underWay
 		}
 	}
-	return false
+	if durable < n.want() {
+		return short
+	}
+	return complete
 }

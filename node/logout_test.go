@@ -86,6 +86,7 @@ func TestACrashDuringLogout(t *testing.T) {
 	for _, after := range []time.Duration{5, 15, 30, 60, 120, 400} {
 		ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 3 * time.Millisecond, Seed: uint64(after)}, func(t *testing.T, r *ringtest.Ring) {
 			r.StoreMany(20)
+			r.Whole(time.Minute)
 			leaving := r.Members[2]
 			ended := make(chan struct{})
 			go func() {

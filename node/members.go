@@ -19,7 +19,7 @@ import (
 const (
 	gossipEvery  = 10 * time.Second
 	gossipFanout = 3
-	leavingFor   = 30 * time.Minute // how long a member that said it is leaving is believed
+	leavingFor   = 30 * time.Second // how long a member that said it is leaving is believed; it repeats it
 )
 
 // members is the set of members as the node uses it. It may be used concurrently.
@@ -29,6 +29,7 @@ type members struct {
 	path string // where the set is kept; empty: nowhere
 	log  *slog.Logger
 
+	saving  sync.Mutex // held while the set is written, so that an older one never follows a newer
 	mu      sync.Mutex
 	present []trust.Member // in order of machine ID
 	leaving map[MachineID]time.Time
@@ -82,15 +83,11 @@ func (m *members) counts(id MachineID) bool {
 	return ok && x.State == trust.Present && !m.isLeaving(id)
 }
 
-// setLeaving notes that a member is about to hand over and go, or no longer is.
-func (m *members) setLeaving(id MachineID, leaving bool) {
+// setLeaving notes that a member is handing over and about to go.
+func (m *members) setLeaving(id MachineID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if leaving {
-		m.leaving[id] = time.Now().Add(leavingFor)
-	} else {
-		delete(m.leaving, id)
-	}
+	m.leaving[id] = time.Now().Add(leavingFor)
 }
 
 func (m *members) isLeaving(id MachineID) bool {
@@ -169,6 +166,8 @@ func (m *members) save() {
 	if m.path == "" {
 		return
 	}
+	m.saving.Lock()
+	defer m.saving.Unlock()
 	if err := m.set.Save(m.path); err != nil {
 		m.log.Error("cannot store the members", "err", err)
 	}

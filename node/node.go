@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +33,7 @@ type Node struct {
 	coding     coding
 	repair     repairer
 	wake       wake
-	tasks      sync.WaitGroup // questions to other nodes that are still under way
+	tasks      *tasks
 	state      state
 }
 
@@ -68,7 +67,8 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
 		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto)},
-		wake:   wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{})},
+		tasks:  newTasks(), state: state{started: time.Now()},
+		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{})},
 	}
 	if err := n.open(); err != nil {
 		err = errors.Join(err, cfg.Listener.Close())
@@ -110,6 +110,7 @@ func (n *Node) open() (err error) {
 	self, _ := n.members.set.Get(n.self())
 	n.ring, err = chord.New(chord.Config{
 		Positions: positionsOf(self), Transport: ringTransport{n}, Logger: n.log, Seed: seed(n.self()),
+		Successors: max(8, 2*n.genesis().N), // a group, and those who take over from it
 	})
 	if err != nil {
 		return err
@@ -123,7 +124,6 @@ func (n *Node) open() (err error) {
 // ctx ends or the node has logged out, and returns when all it started has
 // ended and the store is closed.
 func (n *Node) Run(ctx context.Context) error {
-	n.state.started = time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	g, ctx := errgroup.WithContext(ctx)
@@ -143,7 +143,7 @@ func (n *Node) Run(ctx context.Context) error {
 	signal(n.wake.gossip) // others are to learn this node's addresses
 	err := g.Wait()
 	err = errors.Join(err, n.net.Close())
-	n.tasks.Wait()
+	n.tasks.close()
 	n.staged.discard(func(stagedItem) bool { return true })
 	return errors.Join(err, n.store.Close())
 }

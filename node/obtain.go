@@ -19,12 +19,12 @@ const (
 // returns at once where the machine has the content already.
 func (n *Node) makeObtain(ctx context.Context, m MachineID, rec filestore.Record, holders []MachineID) error {
 	sources := slices.DeleteFunc(n.rank(&rec, holders), func(s MachineID) bool { return s == m })
-	if m == n.self() {
-		return n.obtain(ctx, rec, sources)
-	}
 	limit := obtainTimeout + time.Duration(rec.Size/obtainRate)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	if m == n.self() {
+		return n.obtain(ctx, rec, sources)
+	}
 	return n.net.Call(ctx, n.members.peer(m), callObtain, obtainRequest{Record: rec, Sources: sources}, nil)
 }
 

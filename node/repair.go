@@ -22,14 +22,16 @@ const (
 	joinedLately       = 30 * time.Second // a change of the ring so soon after one of the members belongs to it
 	claimsSettle       = 3 * time.Second  // a node that came back is ready without the others' word after so long
 	takeOverAfter      = time.Minute      // authority is taken without a majority of those who had it
-	repairAtOnce       = 8                // names worked on together
+	repairAtOnce       = 16               // names worked on together
+	waitingLook        = 3                // JoinSettles after which a node that waits looks whether others were quicker
+	maxGroups          = 4096
+	rankRounds         = 5 // JoinSettles between one node's turn in a group and the next
 )
 
 // repairer remembers from round to round what a node is about to do. All but
 // the atomics belongs to the goroutine of runRepair.
 type repairer struct {
-	round   int                    // since the ring last changed: those after the owner act later
-	calm    time.Time              // registers may be moved from then on
+	groups  map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
 	joined  time.Time              // when the members last changed
 	fresh   bool                   // this node has just joined and waits for what is handed to it
 	lacking map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
@@ -38,8 +40,15 @@ type repairer struct {
 	done    atomic.Bool            // this node has compared its part of the ring since it came to its place
 }
 
+// seenGroup is an arc's group and since when both have been as they are.
+type seenGroup struct {
+	after    chord.ID
+	machines []MachineID
+	since    time.Time
+}
+
 func newRepairer() repairer {
-	return repairer{lacking: map[chord.ID]time.Time{}, strays: map[string]time.Time{}}
+	return repairer{groups: map[chord.ID]seenGroup{}, lacking: map[chord.ID]time.Time{}, strays: map[string]time.Time{}}
 }
 
 // lackingFor is how long an arc has lacked a majority to compare with.
@@ -53,11 +62,12 @@ func (r *repairer) lackingFor(a arc) time.Duration {
 
 // roundResult is what a repair round came to.
 type roundResult struct {
-	lacking  bool // some arc has waited for a majority to compare with for claimsSettle
-	compared bool // the ring counts on this node where it should, and every arc is known or long waited for
-	wrong    int  // names that are not as they should be
-	waiting  int  // of them, those that wait for the ring to be calm
-	failed   bool // something could not be put right
+	lacking  bool      // some arc has waited for a majority to compare with for claimsSettle
+	compared bool      // the ring counts on this node where it should, and every arc is known or long waited for
+	wrong    int       // names that are not as they should be
+	waiting  int       // of them, those that wait for the ring to settle or for this node's turn
+	due      time.Time // when the first of these is due
+	failed   bool      // something could not be put right
 }
 
 // runRepair compares what this node holds with its groups, moves registers to
@@ -79,12 +89,12 @@ func (n *Node) runRepair(ctx context.Context) error {
 			return nil
 		case <-n.ring.Changed():
 			failures = 0
-			timer.Reset(n.ringChanged())
+			timer.Reset(n.lookAgain())
 			continue
 		case <-n.wake.joined:
 			failures = 0
 			n.repair.joined = time.Now()
-			timer.Reset(n.ringChanged())
+			timer.Reset(n.lookAgain())
 			continue
 		case <-timer.C:
 		}
@@ -98,27 +108,16 @@ func (n *Node) runRepair(ctx context.Context) error {
 		} else {
 			failures = 0
 		}
-		n.repair.round++
 		timer.Reset(jitter(n.nextRound(r, failures)))
 	}
 }
 
-// ringChanged begins a new count of rounds and returns when the next is due. A
-// node may have restarted: nothing is moved before it had time to come back.
-// Members that come or go for good are waited for no longer than it takes the
-// ring to take note.
-func (n *Node) ringChanged() time.Duration {
-	r := &n.repair
-	wait := n.cfg.Timing.RepairAfter
-	if time.Since(r.joined) < joinedLately {
-		wait = n.cfg.Timing.JoinSettle
+// lookAgain is how soon a round follows a change of the ring or of the members.
+func (n *Node) lookAgain() time.Duration {
+	if n.repair.done.Load() {
+		return jitter(n.cfg.Timing.JoinSettle)
 	}
-	r.round = 0
-	r.calm = time.Now().Add(wait)
-	if !r.done.Load() {
-		return startSettle
-	}
-	return jitter(wait)
+	return startSettle
 }
 
 // nextRound is how long to wait after a round. Rounds that fail wait longer each time.
@@ -130,7 +129,7 @@ func (n *Node) nextRound(r roundResult, failures int) time.Duration {
 	case r.wrong == 0 && r.compared && failures == 0:
 		return t.RepairEvery
 	case r.waiting > 0 && r.waiting == r.wrong:
-		return max(t.JoinSettle, time.Until(n.repair.calm))
+		return max(t.JoinSettle, min(time.Until(r.due), waitingLook*t.JoinSettle))
 	}
 	return min(t.JoinSettle<<min(failures, 10), t.RepairEvery)
 }
@@ -150,6 +149,9 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 			return r, err
 		}
 		arcs = append(arcs, p.arc)
+	}
+	if len(n.repair.groups) > maxGroups { // arcs of strays, and such as are no more
+		clear(n.repair.groups)
 	}
 	maps.DeleteFunc(n.repair.lacking, func(end chord.ID, _ time.Time) bool {
 		return !slices.ContainsFunc(arcs, func(a arc) bool { return a.UpTo == end })
@@ -173,6 +175,28 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 	return r, nil
 }
 
+// settles notes the group of a place and returns since when, or from when on,
+// its registers may be moved. A node may have restarted: nothing is moved before
+// it had time to come back. After members came or went for good, less will do.
+func (n *Node) settles(p place) time.Time {
+	group := machinesOf(p.group())
+	g, known := n.repair.groups[p.UpTo]
+	if !known || g.after != p.After || !slices.Equal(g.machines, group) {
+		g = seenGroup{after: p.After, machines: group, since: time.Now()}
+		n.repair.groups[p.UpTo] = g
+	}
+	if g.since.Sub(n.repair.joined) < joinedLately {
+		return g.since.Add(n.cfg.Timing.JoinSettle)
+	}
+	return g.since.Add(n.cfg.Timing.RepairAfter)
+}
+
+// turn is how long after that a node of some rank in the group acts: the owner
+// at once, the others when those before them had time to.
+func (n *Node) turn(rank int) time.Duration {
+	return time.Duration(rank*rankRounds) * n.cfg.Timing.JoinSettle
+}
+
 // repairArc compares one arc with the rest of its group, learns the names that
 // it did not know, and, where it falls to this node, puts right what differs.
 func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *roundResult) error {
@@ -194,20 +218,34 @@ func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *
 		r.compared = r.compared && (waited >= takeOverAfter || !n.repair.fresh && waited >= claimsSettle)
 		return nil
 	}
-	calm := !time.Now().Before(n.repair.calm)
+	turn := n.turn(p.rank(n.self()))
+	mayMove := n.settles(p).Add(turn)
+	mayRefresh := n.repair.groups[p.UpTo].since.Add(turn)
 	for _, it := range m.items {
-		at := n.compareItem(p, it)
-		if at == asItShould {
+		from := mayMove
+		switch n.compareItem(p, it) {
+		case asItShould:
 			continue
+		case incomplete:
+			from = mayRefresh
 		}
 		r.wrong++
-		switch {
-		case p.rank(n.self()) > n.repair.round: // those before this node are at it
-		case at == elsewhereYet && !calm:
-			r.waiting++
-		default:
-			work.Go(func() error { return n.setRight(ctx, p, it) })
+		if r.wait(from) {
+			continue
 		}
+		work.Go(func() error { return n.setRight(ctx, p, it) })
 	}
 	return nil
+}
+
+// wait notes that something is to be done from then on; false: it is time.
+func (r *roundResult) wait(from time.Time) bool {
+	if !time.Now().Before(from) {
+		return false
+	}
+	if r.waiting == 0 || from.Before(r.due) {
+		r.due = from
+	}
+	r.waiting++
+	return true
 }

@@ -28,6 +28,8 @@ func wireErrors() []transfer.CodedError {
 		{Code: 107, Err: ErrLeaving},
 		{Code: 108, Err: ErrBadRange},
 		{Code: 109, Err: ErrBadOption},
+		{Code: 110, Err: ErrNotReady},
+		{Code: 111, Err: ErrLastMember},
 		{Code: 120, Err: filestore.ErrBadName},
 		{Code: 121, Err: filestore.ErrCollision},
 		{Code: 122, Err: filestore.ErrNoSpace},
@@ -75,21 +77,24 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	case callRange:
 		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
 	case callLeaving:
-		return serve(payload, func(r leavingRequest) (any, error) {
-			n.members.setLeaving(from.Machine, !r.Stay)
-			return nil, nil
-		})
+		n.members.setLeaving(from.Machine)
+		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: call of kind %d", transfer.ErrProtocol, kind)
 }
 
 // Stream implements transfer.Handler.
-func (h handler) Stream(ctx context.Context, _ transfer.Remote, kind uint16, header []byte, s *transfer.Stream) error {
+func (h handler) Stream(ctx context.Context, from transfer.Remote, kind uint16, header []byte, s *transfer.Stream) error {
 	n := h.n
 	var err error
 	switch kind {
 	case streamStore:
-		_, err = serve(header, func(r storeHeader) (any, error) { return nil, n.onStore(ctx, r, s) })
+		_, err = serve(header, func(r storeHeader) (any, error) {
+			if r.Publisher != from.Machine {
+				return nil, fmt.Errorf("%w: a store in another machine's name", transfer.ErrDenied)
+			}
+			return nil, n.onStore(ctx, r, s)
+		})
 	case streamStage:
 		_, err = serve(header, func(r stageHeader) (any, error) { return nil, n.onStage(r, s) })
 	case streamFetch:

@@ -37,6 +37,7 @@ type stagedItem struct {
 }
 
 func (s *stagedSet) add(stage *filestore.Stage, rec *filestore.Record) {
+	s.settle(rec.Name, rec.SHA256) // an earlier attempt's copy is not needed beside this one
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.list = append(s.list, stagedItem{stage, rec.Name, rec.SHA256, time.Now().Add(stagedFor)})

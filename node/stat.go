@@ -34,7 +34,7 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	file := File{
 		Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec),
 		Want: len(rec.Voters.New), Confirmed: f.confirmed,
-		Holders: n.holdersOf(ctx, *rec, f.view.Basis),
+		Holders: n.holdersOf(ctx, *rec),
 	}
 	for _, h := range file.Holders {
 		if h.State == Durable {
@@ -83,7 +83,7 @@ func (n *Node) role(rec *filestore.Record) Role {
 
 // holdersOf asks the voters of a record, and the group that its key has now,
 // what they hold of it. The owner comes first, then its successors.
-func (n *Node) holdersOf(ctx context.Context, rec filestore.Record, at filestore.Ballot) []Holder {
+func (n *Node) holdersOf(ctx context.Context, rec filestore.Record) []Holder {
 	key := chord.KeyOf(rec.Name)
 	to := rec.Voters.All()
 	if p, err := n.place(ctx, key); err == nil {
@@ -93,7 +93,7 @@ func (n *Node) holdersOf(ctx context.Context, rec filestore.Record, at filestore
 			}
 		}
 	}
-	want := []holding{{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256, At: at}}
+	want := []holding{{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256}}
 	answers := ask(n, to, func(m MachineID) ([]HolderState, error) { return n.holdings(ctx, m, want) })
 	var l []Holder
 	for range to {

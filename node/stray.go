@@ -40,7 +40,7 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 		}
 		if rec.Voters.Contains(n.self()) {
 			r.wrong++
-			if n.repair.round < p.Want || time.Now().Before(n.repair.calm) { // the group is at it
+			if r.wait(n.settles(p).Add(n.turn(p.Want))) { // the group is at it
 				continue
 			}
 			target := n.target(p, key, rec.Voters.New)
@@ -51,7 +51,7 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 		if since, ok := n.repair.strays[rec.Name]; !ok {
 			n.repair.strays[rec.Name] = time.Now()
 		} else if time.Since(since) >= n.cfg.Timing.DropAfter {
-			work.Go(func() error { return n.dropStray(ctx, *rec) })
+			work.Go(func() error { return n.dropStray(ctx, *rec, reg.Accepted) })
 		}
 	}
 	for name := range n.repair.strays {
@@ -65,7 +65,7 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 // dropStray deletes this node's copy when the register, read from a majority,
 // no longer names the node and every voter confirms that it holds the content
 // durably.
-func (n *Node) dropStray(ctx context.Context, mine filestore.Record) error {
+func (n *Node) dropStray(ctx context.Context, mine filestore.Record, at filestore.Ballot) error {
 	f, err := n.read(ctx, mine.Name)
 	if err != nil || !f.confirmed || f.record == nil {
 		return err
@@ -75,14 +75,14 @@ func (n *Node) dropStray(ctx context.Context, mine filestore.Record) error {
 		return nil
 	}
 	if rec := f.live(); rec != nil {
-		for _, s := range n.holdersOf(ctx, *rec, f.view.Basis) {
+		for _, s := range n.holdersOf(ctx, *rec) {
 			if s.Voter && s.State != Durable {
 				return nil
 			}
 		}
 	}
 	n.log.Debug("dropping a copy that is no longer needed", "name", mine.Name)
-	return n.store.Drop(mine.Name, mine.SHA256)
+	return n.store.Drop(mine.Name, at)
 }
 
 // sameMachines compares voter lists as sets.

@@ -20,7 +20,7 @@ const (
 	callHoldings uint16 = 15 // holdingsRequest -> holdingsReply
 	callList     uint16 = 16 // listRequest -> listReply
 	callRange    uint16 = 17 // rangeRequest -> rangeReply
-	callLeaving  uint16 = 18 // leavingRequest -> nothing
+	callLeaving  uint16 = 18 // nothing -> nothing
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -121,10 +121,9 @@ type obtainRequest struct {
 
 // holding is one content that a node is asked about.
 type holding struct {
-	Name   string           `cbor:"1,keyasint"`
-	Op     filestore.OpID   `cbor:"2,keyasint"`
-	SHA256 filestore.Hash   `cbor:"3,keyasint"`
-	At     filestore.Ballot `cbor:"4,keyasint"`
+	Name   string         `cbor:"1,keyasint"`
+	Op     filestore.OpID `cbor:"2,keyasint"`
+	SHA256 filestore.Hash `cbor:"3,keyasint"`
 }
 
 type holdingsRequest struct {
@@ -158,7 +157,6 @@ type listReply struct {
 type listEntry struct {
 	Record   filestore.Record `cbor:"1,keyasint"`
 	Accepted filestore.Ballot `cbor:"2,keyasint"`
-	Held     bool             `cbor:"3,keyasint"`
 }
 
 // rangeRequest compares the registers of an arc of the ring. With a Digest

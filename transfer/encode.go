@@ -38,12 +38,16 @@ type piece struct {
 // readPiece reads up to MaxChunk bytes; n is less at the end of r.
 func readPiece(r io.Reader) (*piece, error) {
 	p := &piece{buf: newBuffer(MaxChunk)}
-	n, err := io.ReadFull(r, p.buf.mem)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	var err error
+	for p.n < MaxChunk && err == nil { // not io.ReadFull: a reader's own ErrUnexpectedEOF is no end
+		var n int
+		n, err = r.Read(p.buf.mem[p.n:])
+		p.n += n
+	}
+	if err != nil && err != io.EOF {
 		p.buf.release()
 		return nil, fmt.Errorf("read: %w", err)
 	}
-	p.n = n
 	return p, nil
 }
 
