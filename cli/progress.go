@@ -188,15 +188,32 @@ func (p *progress) json() {
 // reader counts what is read from r.
 func (p *progress) reader(r io.Reader) *progressReader { return &progressReader{r: r, progress: p} }
 
+// progressReader counts what is read through it. Read may be under way while
+// withdraw is called.
 type progressReader struct {
 	r        io.Reader
 	progress *progress
-	n        int64
+
+	mu        sync.Mutex
+	n         int64
+	withdrawn bool
 }
 
 func (r *progressReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
-	r.n += int64(n)
-	r.progress.add(int64(n))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.withdrawn {
+		r.n += int64(n)
+		r.progress.add(int64(n))
+	}
 	return n, err
+}
+
+// withdraw takes back what was counted and counts no more.
+func (r *progressReader) withdraw() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.withdrawn = true
+	r.progress.add(-r.n)
 }

@@ -187,7 +187,7 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 	counted := s.progress.reader(content)
 	stored, err := s.client.Store(ctx, u.name, counted, options)
 	if err != nil {
-		s.progress.add(-counted.n)
+		counted.withdraw()
 	}
 	return stored, err
 }

@@ -55,7 +55,7 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 		if err != nil {
 			return reply, err
 		}
-		if reg.Record == nil || !reg.Held || !o.matches(reg.Record.Name) {
+		if reg.Record == nil || !reg.Held && !(req.Gone && reg.Record.Deleted) || !o.matches(reg.Record.Name) {
 			continue
 		}
 		if len(reply.Entries) == listPage {
@@ -169,7 +169,7 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 	for _, m := range n.members.all() {
 		to = append(to, m.Machine)
 	}
-	first := listRequest{Prefix: o.Prefix, Pattern: o.Pattern}
+	first := listRequest{Prefix: o.Prefix, Pattern: o.Pattern, Gone: true}
 	answers := ask(n, to, func(m MachineID) (listReply, error) { return n.sendList(ctx, m, first) })
 	s := ListSummary{Asked: len(to)}
 	var lists []*listing
@@ -186,6 +186,9 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 		}
 		if f == nil {
 			break
+		}
+		if f.Record.Deleted {
+			continue // a voter that has not heard of it yet still has the file
 		}
 		if err := yield(*f); err != nil {
 			return s, err

@@ -66,6 +66,14 @@ func (m *members) others() []MachineID {
 	return l
 }
 
+// addressed are those of the others whose address is known.
+func (m *members) addressed() []MachineID {
+	return slices.DeleteFunc(m.others(), func(id MachineID) bool {
+		x, _ := m.set.Get(id)
+		return len(x.Addrs) == 0
+	})
+}
+
 // count is the number of members that files can be kept on.
 func (m *members) count() int {
 	n := 0
@@ -247,11 +255,17 @@ func (n *Node) runGossip(ctx context.Context) error {
 			fanout = gossipFanout
 		case <-time.After(jitter(gossipEvery)):
 		}
-		others := n.members.others()
+		// A member whose address is not known yet cannot be told: it is the one
+		// that has to tell us. One that does not answer is made up for by another.
+		others := n.members.addressed()
 		rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
-		for _, m := range others[:min(fanout, len(others))] {
+		for _, m := range others[:min(2*fanout, len(others))] {
 			if err := n.gossip(ctx, m); err != nil {
 				n.log.Debug("could not compare members", "peer", n.members.label(m), "err", err)
+				continue
+			}
+			if fanout--; fanout == 0 {
+				break
 			}
 		}
 	}

@@ -140,6 +140,7 @@ type listRequest struct {
 	After   cursor `cbor:"1,keyasint"`
 	Prefix  string `cbor:"2,keyasint,omitempty"`
 	Pattern string `cbor:"3,keyasint,omitempty"`
+	Gone    bool   `cbor:"4,keyasint,omitempty"` // tombstones, too
 }
 
 // cursor is a place in a listing; the zero cursor is its beginning.
