@@ -18,7 +18,7 @@ import (
 // on another machine does no harm.
 const (
 	caValidity   = 20 * 365 * 24 * time.Hour
-	leafValidity = 365 * 24 * time.Hour
+	leafValidity = 5 * 365 * 24 * time.Hour
 	backdated    = 24 * time.Hour
 )
 
