@@ -31,14 +31,13 @@ const (
 // repairer remembers from round to round what a node is about to do. All but
 // the atomics belongs to the goroutine of runRepair.
 type repairer struct {
-	groups  map[chord.ID]seenGroup   // of the arcs, by their ends, as the last round saw them
-	joined  time.Time                // when the members last changed
-	fresh   bool                     // this node has just joined and waits for what is handed to it
-	groups  map[chord.ID][]MachineID // of the arcs, by their ends, in the last round
-	lacking map[chord.ID]time.Time   // arcs, by their ends, that lack a majority to compare with, and since when
-	strays  map[string]time.Time     // copies that nobody counts on, and since when
-	missing atomic.Int64             // copies that files held here lack, as of the last round
-	done    atomic.Bool              // this node has compared its part of the ring since it came to its place
+	groups  map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
+	joined  time.Time              // when the members last changed
+	fresh   bool                   // this node has just joined and waits for what is handed to it
+	lacking map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
+	strays  map[string]time.Time   // copies that nobody counts on, and since when
+	missing atomic.Int64           // copies that files held here lack, as of the last round
+	done    atomic.Bool            // this node has compared its part of the ring since it came to its place
 }
 
 // seenGroup is an arc's group and since when both have been as they are.
@@ -50,20 +49,6 @@ type seenGroup struct {
 
 func newRepairer() repairer {
 	return repairer{groups: map[chord.ID]seenGroup{}, lacking: map[chord.ID]time.Time{}, strays: map[string]time.Time{}}
-}
-
-// regrouped reports whether a group is another than in the last round.
-func (r *repairer) regrouped(mine []place) bool {
-	before := r.groups
-	r.groups = make(map[chord.ID][]MachineID, len(mine))
-	changed := false
-	for _, p := range mine {
-		now := machinesOf(p.group())
-		was, ok := before[p.UpTo]
-		changed = changed || ok && !slices.Equal(was, now)
-		r.groups[p.UpTo] = now
-	}
-	return changed
 }
 
 // lackingFor is how long an arc has lacked a majority to compare with.
@@ -154,9 +139,6 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 	mine, err := n.responsibility(ctx)
 	if err != nil {
 		return r, err
-	}
-	if n.repair.regrouped(mine) {
-		n.ringChanged() // an owner has noticed before this node did
 	}
 	work := &errgroup.Group{}
 	work.SetLimit(repairAtOnce)
