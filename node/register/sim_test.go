@@ -33,7 +33,7 @@ func TestSimulateCreation(t *testing.T) {
 // were worth running.
 func checkSound(t *testing.T, seeds int, creation bool) {
 	var runs, ops, known, reads, moves int
-	for seed := range seedsOf(t, seeds) {
+	for seed := range seedsOf(t, seeds, 1) {
 		w := simulate(seed, soundRules(), creation, tracer(t))
 		w.checkCatchUp()
 		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
@@ -72,8 +72,8 @@ func TestSimulationReplays(t *testing.T) {
 }
 
 // seedsOf yields the seeds to run: as many as asked for, by default those from
-// one to count.
-func seedsOf(t *testing.T, count int) iter.Seq[uint64] {
+// one to count, and no fewer than least.
+func seedsOf(t *testing.T, count, least int) iter.Seq[uint64] {
 	t.Helper()
 	first, last := uint64(1), uint64(count)
 	if s := os.Getenv(seedVariable); s != "" {
@@ -83,7 +83,7 @@ func seedsOf(t *testing.T, count int) iter.Seq[uint64] {
 	} else if s := os.Getenv(seedsVariable); s != "" {
 		n, err := strconv.ParseUint(s, 10, 64)
 		require.NoError(t, err, seedsVariable)
-		last = n
+		last = max(n, uint64(least))
 	}
 	return func(yield func(uint64) bool) {
 		for seed := first; seed <= last; seed++ {
