@@ -9,6 +9,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 func (h *Handler) healthz(w http.ResponseWriter, r *http.Request) {
@@ -36,7 +37,9 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
 		}
 		if err := h.node.WaitReady(ctx); err != nil {
 			if ctx.Err() != nil && r.Context().Err() == nil {
-				return fmt.Errorf("%w after %s", node.ErrNotReady, timeout)
+				late := Describe(fmt.Errorf("%w after %s", node.ErrNotReady, timeout))
+				late.Code = ExitError // the ring can be reached, it only takes longer
+				return late
 			}
 			return err
 		}
@@ -166,7 +169,12 @@ func (h *Handler) invite(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (h *Handler) revokeInvite(w http.ResponseWriter, r *http.Request) error {
-	if err := h.node.RevokeInvite(r.URL.Query().Get("id")); err != nil {
+	id := r.URL.Query().Get("id")
+	err := h.node.RevokeInvite(id)
+	if errors.Is(err, trust.ErrInviteUnknown) {
+		return fmt.Errorf("revoke %q: %w", id, ErrNoInvite)
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
+	"strings"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
@@ -21,6 +23,7 @@ var (
 	ErrCanceled   = errors.New("canceled before it was done")
 	ErrTimeout    = errors.New("the ring did not answer in time")
 	ErrInternal   = errors.New("internal error")
+	ErrNoInvite   = errors.New("there is no invite with this ID")
 )
 
 // The exit codes of the command line, which every Error carries.
@@ -45,7 +48,7 @@ const (
 type Error struct {
 	Code     int    `json:"code"`               // exit code of the command line
 	ID       string `json:"id"`                 // fixed identifier
-	Message  string `json:"message"`            // what happened and why
+	Message  string `json:"message"`            // what happened and why, on one line
 	Hint     string `json:"hint,omitempty"`     // what to try
 	Existing *File  `json:"existing,omitempty"` // with "exists": what is stored
 	Changes  uint64 `json:"changes,omitempty"`  // with "not_found": the change counter of a deleted name
@@ -93,6 +96,7 @@ var kinds = []kind{
 	{filestore.ErrCollision, "name_collision", ExitUsage, http.StatusConflict},
 	{node.ErrExists, "exists", ExitExists, http.StatusConflict},
 	{node.ErrNotFound, "not_found", ExitNotFound, http.StatusNotFound},
+	{ErrNoInvite, "no_such_invite", ExitNotFound, http.StatusNotFound},
 	{ErrToken, "unauthorized", ExitDenied, http.StatusUnauthorized},
 	{trust.ErrBadToken, "bad_token", ExitUsage, http.StatusBadRequest},
 	{trust.ErrSettings, "bad_settings", ExitUsage, http.StatusBadRequest},
@@ -137,18 +141,28 @@ var kinds = []kind{
 func Describe(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		described := *e
-		described.Message = err.Error()
+		described.Message = oneLine(err)
 		return &described
 	}
 	for _, k := range kinds {
 		if !errors.Is(err, k.err) {
 			continue
 		}
-		e := &Error{Code: k.code, ID: k.id, Message: err.Error()}
+		e := &Error{Code: k.code, ID: k.id, Message: oneLine(err)}
 		if errors.Is(k.err, context.DeadlineExceeded) || errors.Is(k.err, context.Canceled) {
 			e.Message = e.Unwrap().Error()
 		}
 		return e
 	}
-	return &Error{Code: ExitError, ID: "internal", Message: err.Error()}
+	return &Error{Code: ExitError, ID: "internal", Message: oneLine(err)}
+}
+
+// dialing is how package net begins what it says of a connection that failed.
+var dialing = regexp.MustCompile(`dial (?:tcp|udp|unix) (\S+): (?:connect: )?`)
+
+// oneLine is what err says, with "; " between joined errors and without the
+// steps of making a connection.
+func oneLine(err error) string {
+	text := strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+	return dialing.ReplaceAllString(text, "$1: ")
 }

@@ -63,6 +63,14 @@ func TestDescribe(t *testing.T) {
 	assert.Equal(t, "x", again.Existing.Name)
 	require.ErrorIs(t, again, node.ErrExists)
 
+	joined := Describe(fmt.Errorf("fetch: %w: %w", node.ErrUnavailable, errors.Join(
+		errors.New("dial tcp 127.0.0.1:7: connect: connection refused"), errors.New("dial tcp [::1]:7: i/o timeout"))))
+	assert.Equal(t, "unavailable", joined.ID)
+	assert.Equal(t, "fetch: "+node.ErrUnavailable.Error()+": 127.0.0.1:7: connection refused; [::1]:7: i/o timeout", joined.Message)
+	for _, err := range []error{&Error{ID: "exists", Message: "a\nb"}, errors.New("a\nb")} {
+		assert.Equal(t, "a; b", Describe(err).Message)
+	}
+
 	space := Describe(&node.OpError{Op: "store", Name: "x", Err: &filestore.SpaceError{Needed: 10, Free: 3}})
 	assert.Equal(t, ExitNoSpace, space.Code)
 	assert.Contains(t, space.Message, "10")

@@ -36,7 +36,7 @@ type Holder struct {
 	ID      string `json:"id"`
 	Machine string `json:"machine"`
 	Address string `json:"address"`
-	State   string `json:"state"` // durable, stale, missing or unreachable
+	State   string `json:"state,omitempty"` // durable, stale, missing or unreachable; empty where nobody was asked
 	Voter   bool   `json:"voter"`
 }
 

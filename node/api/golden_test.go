@@ -40,6 +40,7 @@ func documents() map[string]any {
 		{Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160", State: node.Durable, Voter: true},
 		{Label: "birch", Machine: node.MachineID{2}, ID: chord.ID{2}, Addr: "10.0.0.2:24160", State: node.Unreachable},
 	}
+	group := []node.Holder{{Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160"}} // nobody was asked
 	file := node.File{Record: record, Key: chord.KeyOf(record.Name), Role: node.Owner, Copies: 2, Want: 3, Confirmed: true, Holders: holders}
 	stored := node.StoreResult{Record: record, Action: node.Replaced, Sent: 1000, Copies: 2, Want: 3, Nodes: holders}
 	lookup := chord.Lookup{Key: file.Key, Owner: peer(1), Hops: []chord.Hop{
@@ -68,7 +69,7 @@ func documents() map[string]any {
 		"stat":    Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)},
 		"stored":  storedOf(stored, testLabel),
 		"list":    []listLine{{File: &doc}, {Summary: &summary}, {Error: failure}},
-		"locate":  locateOf(record.Name, lookup, holders, 2*time.Second, testLabel),
+		"locate":  locateOf(record.Name, lookup, group, 2*time.Second, testLabel),
 		"invite":  Invite{Schema: "dhtfs.invite/v1", Token: "dhtfs1…", InviteInfo: inviteOf(invite)},
 		"invites": Invites{Schema: "dhtfs.invites/v1", Invites: []InviteInfo{inviteOf(invite)}},
 		"logout":  logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,8 +22,8 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 )
 
-// startNode runs a ring of one, kept in memory, and serves its API on a socket.
-func startNode(t *testing.T) (*Handler, *Client, <-chan struct{}) {
+// newNode is a node with a ring of its own, kept in memory; it does not run yet.
+func newNode(t *testing.T) (*node.Node, net.Listener) {
 	membership, err := node.Found("", node.RingOptions{Name: "otter", Label: "alder"})
 	require.NoError(t, err)
 	ring, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,6 +33,12 @@ func startNode(t *testing.T) (*Handler, *Client, <-chan struct{}) {
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
+	return n, ring
+}
+
+// startNode runs a ring of one and serves its API on a socket.
+func startNode(t *testing.T) (*Handler, *Client, <-chan struct{}) {
+	n, _ := newNode(t)
 	stopped := make(chan struct{})
 	h := New(Config{Node: n, Token: "secret", Origin: "http://127.0.0.1:1", Stop: func() { close(stopped) }})
 
@@ -133,6 +140,9 @@ func TestEveryCallOnANode(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, invites.Invites, 1)
 	require.NoError(t, client.RevokeInvite(ctx, invite.ID))
+	err = client.RevokeInvite(ctx, "zzz")
+	require.ErrorIs(t, err, ErrNoInvite)
+	assert.Equal(t, ExitNotFound, Describe(err).Code)
 	_, err = client.Invite(ctx, 0, 1)
 	assert.Equal(t, ExitUsage, Describe(err).Code)
 	login, err := client.Login(ctx)
@@ -147,6 +157,18 @@ func TestEveryCallOnANode(t *testing.T) {
 
 	require.NoError(t, client.Shutdown(ctx))
 	<-stopped
+}
+
+// Waiting in vain is no failure of the ring: scripts tell it by exit code 1.
+func TestWaitingInVainIsAnErrorOfItsOwn(t *testing.T) {
+	n, ring := newNode(t)
+	defer func() { _ = ring.Close() }()
+	w := ask(New(Config{Node: n}).Local(), "GET", "/v1/status?wait=ready&timeout=1ms", nil)
+	var failure Error
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &failure))
+	require.ErrorIs(t, &failure, node.ErrNotReady)
+	assert.Equal(t, ExitError, failure.Code)
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 }
 
 func TestBrowserPort(t *testing.T) {
