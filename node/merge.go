@@ -64,6 +64,21 @@ const (
 	elsewhereYet           // the voters are not the right ones
 )
 
+// missingCopies counts the voters that a live name should have and that are not
+// known to hold its newest content, those that did not answer included.
+func (n *Node) missingCopies(p place, it item) int {
+	if !it.newest.Live {
+		return 0
+	}
+	missing := 0
+	for _, m := range n.target(p, chord.KeyOf(it.newest.Name), it.newest.View.Voters.New) {
+		if e, ok := it.at[m]; !ok || e.Only || !e.Held || e.View.Basis != it.newest.View.Basis {
+			missing++
+		}
+	}
+	return missing
+}
+
 // compareItem tells how a name stands, going by those of the group that answered.
 func (n *Node) compareItem(p place, it item) condition {
 	v := it.newest.View.Voters

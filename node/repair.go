@@ -64,6 +64,7 @@ func (r *repairer) lackingFor(a arc) time.Duration {
 type roundResult struct {
 	lacking  bool      // some arc has waited for a majority to compare with for claimsSettle
 	compared bool      // the ring counts on this node where it should, and every arc is known or long waited for
+	missing  int       // copies that files lack
 	wrong    int       // names that are not as they should be
 	waiting  int       // of them, those that wait for the ring to settle or for this node's turn
 	due      time.Time // when the first of these is due
@@ -163,7 +164,7 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 		n.log.Info("some files could not be repaired yet", "err", err)
 		r.failed = true
 	}
-	n.repair.missing.Store(int64(r.wrong))
+	n.repair.missing.Store(int64(r.missing))
 	if n.inPlace(mine) { // while the ring settles, what it counts on this node for is not certain
 		if err := n.authority.retain(arcs); err != nil {
 			return r, err
@@ -222,6 +223,7 @@ func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *
 	mayMove := n.settles(p).Add(turn)
 	mayRefresh := n.repair.groups[p.UpTo].since.Add(turn)
 	for _, it := range m.items {
+		r.missing += n.missingCopies(p, it)
 		from := mayMove
 		switch n.compareItem(p, it) {
 		case asItShould:
