@@ -35,7 +35,7 @@ func fetching(t *testing.T, names []string, members ...*ringtest.Member) (stop f
 					failed.Add(1)
 					assert.NotErrorIs(t, err, node.ErrNotFound, "%s at %s", name, m.Host)
 				}
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond)
 			}
 		}()
 	}

@@ -133,8 +133,9 @@ func (n *Node) handOver(ctx context.Context) (moved int, handed []string, err er
 				break
 			}
 		}
+		at := p // the next names may belong elsewhere
 		work.Go(func() error {
-			err := n.handToHeirs(ctx, p, rec.Name)
+			err := n.handToHeirs(ctx, at, rec.Name)
 			mu.Lock()
 			defer mu.Unlock()
 			handed = append(handed, rec.Name)

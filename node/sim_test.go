@@ -30,7 +30,7 @@ import (
 const (
 	seedsVariable = "DHTFS_SIM_SEEDS"
 	seedVariable  = "DHTFS_SIM_SEED"
-	defaultSeeds  = 3
+	defaultSeeds  = 2
 )
 
 // TestSimulation has clients change a few names through all nodes while nodes
