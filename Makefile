@@ -7,7 +7,7 @@ SHELL       := bash
 
 PKG      ?= ./...
 FUZZTIME ?= 10s
-SEEDS    ?= 5000
+SEEDS    ?= 1000
 COUNT    ?= 6
 BIN      := bin/dhtfs
 TOOL     := go tool -modfile=.ci/tools/go.mod
@@ -47,8 +47,12 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	.ci/fuzz $(FUZZTIME) $(PKG)
 
 .PHONY: sim
-sim: ## run the tests that simulate, with SEEDS seeds each (5000)
+sim: ## run the tests that simulate, with SEEDS seeds each (1000)
 	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=120m $(sort $(dir $(addprefix ./,$(shell git grep -l DHTFS_SIM_SEEDS -- '*_test.go'))))
+
+.PHONY: long
+long: ## run the tests with real daemons in their long form: 2 GiB, thousands of files
+	DHTFS_LONG=1 go test -count=1 -timeout=60m -v ./cmd/dhtfs
 
 .PHONY: bench
 bench: ## run the benchmarks COUNT times (6) into bin/bench.txt; OLD=file compares
