@@ -14,7 +14,7 @@ import (
 // gather finds the files that the arguments of store stand for, with the names
 // they get.
 func gather(a *app, o storeOptions, args []string) ([]upload, error) {
-	g := gatherer{app: a, options: o, from: make(map[string]string)}
+	g := gatherer{app: a, options: o, from: make(map[string]string), secrets: newSecrets(a.paths)}
 	for _, arg := range args {
 		if err := g.argument(arg); err != nil {
 			return nil, err
@@ -28,6 +28,7 @@ type gatherer struct {
 	options storeOptions
 	uploads []upload
 	from    map[string]string // name -> path
+	secrets secrets
 }
 
 func (g *gatherer) argument(arg string) error {
@@ -40,6 +41,11 @@ func (g *gatherer) argument(arg string) error {
 	}
 	name := filepath.Base(absolute)
 	info, err := os.Stat(arg)
+	if err == nil {
+		if absolute, err = filepath.EvalSymlinks(absolute); err == nil && g.secrets.has(absolute, info) {
+			return secret(arg)
+		}
+	}
 	switch {
 	case err != nil:
 		return g.add(upload{name: g.named(name), path: arg, error: reading(err)}, arg)
@@ -67,6 +73,9 @@ func (g *gatherer) named(name string) string {
 // folder adds every file below dir under the name of the folder.
 func (g *gatherer) folder(dir, name string) error {
 	root, err := filepath.EvalSymlinks(dir) // the argument itself may be a link
+	if err == nil {
+		root, err = filepath.Abs(root)
+	}
 	if err != nil {
 		return err
 	}
@@ -88,6 +97,10 @@ func (g *gatherer) folder(dir, name string) error {
 		}
 		switch {
 		case entry.IsDir():
+			if info, err := entry.Info(); relative != "." && err == nil && g.secrets.has(file, info) {
+				g.app.warn("%s is the home of a node, with its secret keys, and is left out", shown)
+				return filepath.SkipDir
+			}
 			return nil
 		case entry.Type()&fs.ModeSymlink != 0:
 			g.app.warn("%s is a symbolic link and is left out", shown)
