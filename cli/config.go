@@ -27,13 +27,13 @@ every command that has it or as "command.flag" for one.`,
 		&cobra.Command{
 			Use:   "get KEY",
 			Short: "Print one value; exit code 4 if there is none",
-			Args:  cobra.ExactArgs(1),
+			Args:  takes(1, 1),
 			RunE:  func(_ *cobra.Command, args []string) error { return runConfigGet(a, args[0]) },
 		},
 		&cobra.Command{
 			Use:   "set KEY VALUE...",
 			Short: "Set one value; a running daemon uses it after a restart",
-			Args:  cobra.MinimumNArgs(2),
+			Args:  takes(2, noLimit),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				return runConfigSet(a, cmd.Root(), args[0], args[1:])
 			},

@@ -31,7 +31,7 @@ func newDaemonCommand(a *app) *cobra.Command {
 		Short: "Run the node in the foreground, for systemd and containers",
 		Long: `Run the node in the foreground until SIGTERM or SIGINT, or until "dhtfs down".
 If this home is no member of a ring, a new ring is created, as "dhtfs up" does.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd.Context(), a, cmd, &o) },
 	}
 	o.AddFlags(cmd.Flags(), true)
@@ -64,7 +64,11 @@ func runDaemon(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) 
 	}
 	left, err := d.run(ctx)
 	if err == nil && left {
-		err = retire(a.paths, time.Now())
+		var kept string
+		kept, err = retire(a.paths, time.Now())
+		if kept != "" {
+			d.log.Warn("files that nobody took over are kept", "dir", kept)
+		}
 	}
 	return err
 }

@@ -16,7 +16,7 @@ func newDownCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
 		Short: "Stop the daemon; the node stays a member",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runDown(cmd.Context(), a) },
 	}
 }

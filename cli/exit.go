@@ -111,12 +111,24 @@ func (a *app) hintOf(id string) string {
 		return "start it:  " + a.command("up")
 	case "daemon_gone":
 		return "see " + a.paths.logFile() + ", and start it again:  " + a.command("up")
-	case "not_found":
+	case "not_found", "bad_name":
 		return "what the ring has:  " + a.command("ls --ring")
 	case "unavailable", "not_ready", "timeout", "unreachable", "busy":
 		return "see who answers:  " + a.command("nodes")
 	case "outcome_unknown":
 		return "see what is stored now:  " + a.command("stat NAME")
+	case "name_collision":
+		return "store it under another name:  --as NAME"
+	case "local_file":
+		return "check the path, and that you may read or write there"
+	case "bad_range", "integrity":
+		return "see the file and who holds it:  " + a.command("stat NAME")
+	case "interrupted":
+		return "run the same command again"
+	case "degraded":
+		return "see what is wrong:  " + a.command("status")
+	case "no_such_invite":
+		return "see which there are:  " + a.command("invite ls")
 	case "bad_token":
 		return "paste the whole line that `dhtfs invite` printed"
 	case "invite_expired", "invite_used", "invite_revoked", "invite_unknown", "foreign":
@@ -128,7 +140,7 @@ func (a *app) hintOf(id string) string {
 	case "no_space":
 		return "see how full the nodes are:  " + a.command("nodes")
 	case "too_few_copies":
-		return "the file is stored; more copies are made as soon as nodes answer:  " + a.command("stat NAME")
+		return "the file is stored; the ring makes the copies it keeps of each file as soon as nodes answer:  " + a.command("stat NAME")
 	case "locked":
 		return "is a daemon running already?  " + a.command("status")
 	case "clock":

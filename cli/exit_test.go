@@ -100,6 +100,33 @@ func TestErrorsForPeopleAreEscaped(t *testing.T) {
 	assert.Equal(t, "error: \\x1b[2J\n", stderr.String())
 }
 
+func TestJoinedErrorsAreOneLine(t *testing.T) {
+	a, _, stderr := testApp(false)
+	a.exit(t.Context(), errors.Join(errors.New("one"), errors.New("dial tcp 10.0.0.1:7: connect: connection refused")))
+	assert.Equal(t, "error: one; 10.0.0.1:7: connection refused\n", stderr.String())
+}
+
+func TestWhatUsersCanMendHasAHint(t *testing.T) {
+	for _, err := range []error{
+		filestore.ErrBadName, filestore.ErrCollision, filestore.ErrNoSpace, filestore.ErrDegraded, filestore.ErrCorrupt,
+		node.ErrBadRange, node.ErrTooFew, node.ErrInterrupted, api.ErrNoInvite, reading(io.ErrUnexpectedEOF), writing(io.ErrShortWrite),
+	} {
+		a, _, _ := testApp(false)
+		assert.NotEmpty(t, a.describe(t.Context(), err).Hint, "%v", err)
+	}
+}
+
+func TestNamesThatCannotBeStored(t *testing.T) {
+	a, _, _ := testApp(false)
+	for name, why := range map[string]string{"/x": `"/x" begins with a slash`, "a//b": "empty segment", "../x": `segment ".."`} {
+		failure := a.describe(t.Context(), checkName(name))
+		assert.Equal(t, api.ExitUsage, failure.Code)
+		assert.Contains(t, failure.Message, why)
+		assert.Contains(t, failure.Hint, "--as NAME")
+	}
+	assert.NoError(t, checkName("a/b"))
+}
+
 func TestMainKnowsNoCommand(t *testing.T) {
 	t.Setenv("DHTFS_HOME", t.TempDir())
 	var stderr bytes.Buffer

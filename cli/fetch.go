@@ -77,7 +77,7 @@ func newFetchCommand(a *app) *cobra.Command {
 		Use:     "fetch NAME|GLOB...",
 		Aliases: []string{"get"},
 		Short:   "Fetch files from the ring",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, noLimit),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, args) },
 	}
 	o.AddFlags(cmd.Flags())
@@ -89,7 +89,7 @@ func newCatCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cat NAME|GLOB...",
 		Short: "Write files of the ring to standard output",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  takes(1, noLimit),
 		RunE:  func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, args) },
 	}
 	o.addContentFlags(cmd.Flags())

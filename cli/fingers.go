@@ -4,13 +4,15 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dhtfs/dhtfs/node/api"
 )
 
 func newFingersCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "fingers",
 		Short: "Show this node's finger table, predecessor and successors",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runFingers(cmd.Context(), a) },
 	}
 }
@@ -28,6 +30,10 @@ func runFingers(ctx context.Context, a *app) error {
 	for _, p := range doc.Positions {
 		a.printf("position %s\n", p.ID)
 		var rows [][]string
+		if alone(p) {
+			a.printf("alone on the ring\n")
+			continue
+		}
 		if p.Predecessor != nil {
 			rows = append(rows, []string{"predecessor", "", short(p.Predecessor.ID), p.Predecessor.Name, p.Predecessor.Address})
 		}
@@ -42,4 +48,13 @@ func runFingers(ctx context.Context, a *app) error {
 		}
 	}
 	return nil
+}
+
+// alone reports whether p knows of no position but itself.
+func alone(p api.Position) bool {
+	other := p.Predecessor != nil && p.Predecessor.ID != p.ID
+	for _, s := range p.Successors {
+		other = other || s.ID != p.ID
+	}
+	return !other
 }

@@ -26,26 +26,36 @@ func loadToken(path string) (string, error) {
 
 // retire takes what a node that has left its ring still has out of the way, so
 // that the home can join or start another one. Files that nobody took over stay
-// in a folder of their own.
-func retire(p paths, now time.Time) error {
-	aside := filepath.Join(p.State, "left", now.UTC().Format("20060102-150405"))
+// in a folder of their own, which is kept; without such files that is empty.
+func retire(p paths, now time.Time) (kept string, err error) {
+	aside := filepath.Join(p.leftDir(), now.UTC().Format("20060102-150405"))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
-		return fmt.Errorf("set the old membership aside: %w", err)
+		return "", fmt.Errorf("set the old membership aside: %w", err)
 	}
 	for _, path := range []string{p.Membership, filepath.Join(p.Data, "files"), filepath.Join(p.Data, "registers.db")} {
 		err := os.Rename(path, filepath.Join(aside, filepath.Base(path)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("set the old membership aside: %w", err)
+			return "", fmt.Errorf("set the old membership aside: %w", err)
 		}
 	}
 	if holdsFiles(filepath.Join(aside, "files")) {
-		return nil
+		return aside, nil
 	}
 	if err := os.RemoveAll(aside); err != nil {
-		return fmt.Errorf("remove the old membership: %w", err)
+		return "", fmt.Errorf("remove the old membership: %w", err)
 	}
 	_ = os.Remove(filepath.Dir(aside)) // stays while it holds what an earlier ring left
-	return nil
+	return "", nil
+}
+
+// keptFiles are the folders with what nodes of this home had when they left.
+func keptFiles(p paths) []string {
+	entries, _ := os.ReadDir(p.leftDir()) // which is mostly not there
+	var dirs []string
+	for _, e := range entries {
+		dirs = append(dirs, filepath.Join(p.leftDir(), e.Name()))
+	}
+	return dirs
 }
 
 // holdsFiles reports whether there is any file below dir that a user stored.

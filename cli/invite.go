@@ -49,7 +49,7 @@ func newInviteCommand(a *app) *cobra.Command {
 		&cobra.Command{
 			Use:   "revoke ID",
 			Short: "Make an invitation worthless",
-			Args:  cobra.ExactArgs(1),
+			Args:  takes(1, 1),
 			RunE:  func(cmd *cobra.Command, args []string) error { return runInviteRevoke(cmd.Context(), a, args[0]) },
 		})
 	return cmd

@@ -17,9 +17,9 @@ func newLocateCommand(a *app) *cobra.Command {
 		Short: "Show the lookup of a name hop by hop, and the nodes responsible for it",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("key") {
-				return cobra.NoArgs(cmd, args)
+				return takes(0, 0)(cmd, args)
 			}
-			return cobra.ExactArgs(1)(cmd, args)
+			return takes(1, 1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runLocate(cmd.Context(), a, args, key) },
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +16,7 @@ func newLogoutCommand(a *app) *cobra.Command {
 		Use:     "logout",
 		Aliases: []string{"leave"},
 		Short:   "Hand every file to its heirs, leave the ring and stop",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runLogout(cmd.Context(), a, timeout) },
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "leave after this `TIME` even if copies are missing")
@@ -32,12 +33,18 @@ func runLogout(ctx context.Context, a *app, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
+	before := keptFiles(a.paths)
 	report, err := client.Logout(ctx, timeout)
 	if err != nil {
 		return err
 	}
 	if err := waitStopped(ctx, a); err != nil {
 		return err
+	}
+	for _, dir := range keptFiles(a.paths) {
+		if !slices.Contains(before, dir) {
+			warnOfKept(a, dir)
+		}
 	}
 	if a.global.json {
 		return a.printJSON(report)
@@ -48,6 +55,11 @@ func runLogout(ctx context.Context, a *app, timeout time.Duration) error {
 			took(time.Duration(report.Seconds*float64(time.Second))))
 	}
 	return nil
+}
+
+// warnOfKept tells where the files are that a node still had when it left.
+func warnOfKept(a *app, dir string) {
+	a.warn("this node had files that nobody took over; they stay in %s", dir)
 }
 
 // reportShort warns of the files that have too few copies now.

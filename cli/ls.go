@@ -41,7 +41,7 @@ func newListCommand(a *app) *cobra.Command {
 		Use:     "ls [PREFIX|GLOB]",
 		Aliases: []string{"list"},
 		Short:   "List the files this node holds, or every file on the ring",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			arg := ""
 			if len(args) > 0 {

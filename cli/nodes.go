@@ -11,7 +11,7 @@ func newNodesCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "nodes",
 		Short: "List the members of the ring",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runNodes(cmd.Context(), a) },
 	}
 }

@@ -74,6 +74,7 @@ func (p paths) place() string { return cmp.Or(p.Home, p.State) }
 func (p paths) daemonFile() string { return filepath.Join(p.State, "daemon.json") }
 func (p paths) tokenFile() string  { return filepath.Join(p.State, "http.token") }
 func (p paths) lockFile() string   { return filepath.Join(p.State, "home.lock") }
+func (p paths) leftDir() string    { return filepath.Join(p.State, "left") }
 func (p paths) logFile() string    { return filepath.Join(p.Logs, "daemon.log") }
 
 // pathsDocument is what `paths --json` prints.
@@ -95,7 +96,7 @@ func newPathsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "paths",
 		Short: "Print where this node keeps its things",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(*cobra.Command, []string) error { return runPaths(a) },
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"strings"
 
@@ -11,7 +12,12 @@ import (
 type byteRate struct{ perSecond byteSize }
 
 // Set reads a size, with or without "/s".
-func (r *byteRate) Set(s string) error { return r.perSecond.Set(strings.TrimSuffix(s, "/s")) }
+func (r *byteRate) Set(s string) error {
+	if r.perSecond.Set(strings.TrimSuffix(s, "/s")) != nil {
+		return fmt.Errorf("%q is no rate; write it like 5MiB/s", s)
+	}
+	return nil
+}
 
 // String is the rate in bytes a second; nothing for zero.
 func (r *byteRate) String() string { return r.perSecond.String() }

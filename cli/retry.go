@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -38,9 +39,17 @@ func retry(ctx context.Context, limit time.Duration, again func(error), try func
 	return err
 }
 
+// final is an error after which there is no other attempt.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
 // passing reports whether an error may be gone at the next attempt. That no
 // daemon runs counts only after one was there.
 func passing(err error, attempt int) bool {
+	if _, ok := errors.AsType[final](err); ok {
+		return false
+	}
 	switch api.Describe(err).ID {
 	case "unavailable", "outcome_unknown", "not_ready", "leaving", "interrupted", "unreachable", "busy", "timeout", "daemon_gone":
 		return true

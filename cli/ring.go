@@ -30,7 +30,7 @@ func newRingCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ring",
 		Short: "Draw the ring",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runRing(cmd.Context(), a, o) },
 	}
 	o.AddFlags(cmd.Flags())

@@ -20,7 +20,7 @@ func newRemoveCommand(a *app) *cobra.Command {
 		Use:     "rm NAME|GLOB...",
 		Aliases: []string{"delete"},
 		Short:   "Remove files from the ring, for everybody",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, noLimit),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runRemove(cmd.Context(), a, args, yes) },
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

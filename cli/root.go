@@ -63,6 +63,7 @@ file by name, and anybody fetches it by name from whichever machines hold it.
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.begin(cmd) },
 	}
+	root.SetFlagErrorFunc(flagError)
 	a.global.AddFlags(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: "files", Title: "Files:"},

@@ -16,7 +16,7 @@ func newStatCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stat NAME",
 		Short: "Show what the ring knows of a file and who holds it",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return runStat(cmd.Context(), a, args[0]) },
 	}
 }
@@ -69,7 +69,7 @@ func newExistsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "exists NAME",
 		Short: "Exit with 0 if the name is stored, with 4 if not",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return runExists(cmd.Context(), a, args[0]) },
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the ring, this node and the health of the files",
-		Args:  cobra.NoArgs,
+		Args:  takes(0, 0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runStatus(cmd.Context(), a, o) },
 	}
 	o.AddFlags(cmd.Flags())
@@ -88,24 +89,55 @@ func runLogin(ctx context.Context, a *app, client *api.Client) error {
 	return nil
 }
 
-func printStatus(a *app, s api.Status) {
-	health := "all healthy"
-	if s.CopiesMissing > 0 {
-		health = plural(s.CopiesMissing, "copy")
-		health = strings.Replace(health, "copys", "copies", 1) + " missing"
+// health is what is not as it should be, in a few words.
+func health(s api.Status) string {
+	var faults []string
+	if silent := s.Members - s.Alive; silent > 0 {
+		verb := "do"
+		if silent == 1 {
+			verb = "does"
+		}
+		faults = append(faults, fmt.Sprintf("%d of %s %s not answer", silent, plural(s.Members, "node"), verb))
 	}
-	a.printf("ring %s: %s, %d alive; %s here, %s; %d copies wanted, %s\n",
-		escape(s.Ring), plural(s.Members, "node"), s.Alive, plural(s.Files, "file"), size(s.Bytes), s.N, health)
-	a.printf("this node %s %s: up %s", escape(s.Node), short(s.NodeID), since(time.Since(s.Started)))
-	if len(s.Positions) > 0 {
-		if p := s.Positions[0]; len(p.Successors) > 0 {
-			a.printf(", successor %s", escape(p.Successors[0].Name))
-			if p.Predecessor != nil {
-				a.printf(", predecessor %s", escape(p.Predecessor.Name))
+	if s.CopiesMissing > 0 {
+		faults = append(faults, plural(s.CopiesMissing, "copy")+" missing")
+	}
+	if s.Degraded != "" {
+		faults = append(faults, "this node is degraded")
+	}
+	switch {
+	case len(faults) > 0:
+		return strings.Join(faults, ", ")
+	case !s.Ready:
+		return "health not known yet"
+	}
+	return "all healthy"
+}
+
+// neighbours are the nodes beside this one on the ring.
+func neighbours(s api.Status) string {
+	successor, predecessor := "", ""
+	for _, p := range s.Positions {
+		for _, peer := range p.Successors {
+			if peer.Machine != s.Machine && successor == "" {
+				successor = ", successor " + peer.Name
 			}
 		}
+		if p.Predecessor != nil && p.Predecessor.Machine != s.Machine && predecessor == "" {
+			predecessor = ", predecessor " + p.Predecessor.Name
+		}
 	}
-	a.printf(", %s of %s\n", size(s.Bytes), size(s.Capacity))
+	if successor+predecessor == "" && s.Alive <= 1 {
+		return ", alone on the ring"
+	}
+	return successor + predecessor
+}
+
+func printStatus(a *app, s api.Status) {
+	a.printf("ring %s: %s, %d alive; %s here, %s; %d copies wanted, %s\n",
+		escape(s.Ring), plural(s.Members, "node"), s.Alive, plural(s.Files, "file"), size(s.Bytes), s.N, health(s))
+	a.printf("this node %s %s: up %s", escape(s.Node), short(s.NodeID), since(time.Since(s.Started)))
+	a.printf("%s, %s of %s\n", escape(neighbours(s)), size(s.Bytes), size(s.Capacity))
 	if !s.Ready {
 		a.warn("this node is not in its place on the ring yet")
 	}

@@ -70,6 +70,9 @@ func (o *storeOptions) validate(args []string) error {
 		return usagef("--as and --prefix exclude each other")
 	}
 	for _, arg := range args {
+		if arg == "" {
+			return usagef("the path of what is to be stored is empty")
+		}
 		if arg == "-" && o.as == "" {
 			return usagef("standard input has no name: say --as NAME")
 		}
@@ -83,7 +86,7 @@ func newStoreCommand(a *app) *cobra.Command {
 		Use:     "store PATH...|-",
 		Aliases: []string{"put"},
 		Short:   "Store files and folders on the ring",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    takes(1, noLimit),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runStore(cmd.Context(), a, o, args) },
 	}
 	o.AddFlags(cmd.Flags())
@@ -202,10 +205,16 @@ func storedText(l storedLine, d time.Duration) string {
 	return fmt.Sprintf("%s  %s%s  %s  %s", escape(l.Name), size(l.Size), wire, where, took(d))
 }
 
-// explain says what is stored under a name that is taken.
+// explain says what is stored under a name that is taken, and how many copies
+// there can be.
 func (s *storer) explain(ctx context.Context, err error) error {
 	failure := api.Describe(err)
-	if failure.ID != "exists" || failure.Existing == nil || ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case failure.ID == "too_few_copies":
+		return s.explainCopies(ctx, err)
+	case failure.ID != "exists" || failure.Existing == nil:
 		return err
 	}
 	old := failure.Existing
@@ -213,4 +222,20 @@ func (s *storer) explain(ctx context.Context, err error) error {
 		old.Name, size(old.Size), old.Publisher, clock(old.Stored, time.Now()))
 	failure.Hint = "--force replaces it, --as NAME stores under another name"
 	return failure
+}
+
+// explainCopies promises no copies that the ring will not make.
+func (s *storer) explainCopies(ctx context.Context, err error) error {
+	asked := max(s.options.replicas, s.options.quorum)
+	status, unknown := s.client.Status(ctx)
+	switch {
+	case unknown != nil:
+		return err
+	case asked > status.N:
+		return withHint(err, "the file is stored; this ring keeps %s of each file and makes no more", plural(status.N, "copy"))
+	case asked > status.Members:
+		return withHint(err, "the file is stored; the ring has %s, and each keeps one copy. To add a machine:  %s",
+			plural(status.Members, "node"), s.app.command("invite"))
+	}
+	return err
 }

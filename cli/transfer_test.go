@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type fakeDaemon struct {
 	content []byte
 	breakAt func(attempt int) int // how many bytes an attempt delivers; less than zero: all
 	refuse  func(attempt int) *api.Error
+	unread  bool   // a store is refused before its content is read
 	sha256  string // of the record, when it is not the content's
 
 	fetches atomic.Int32
@@ -84,6 +86,10 @@ func (d *fakeDaemon) serveContent(w http.ResponseWriter, r *http.Request) {
 func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
 	attempt := int(d.stores.Add(1)) - 1
 	d.ops = append(d.ops, r.URL.Query().Get("op")+" "+r.URL.Query().Get("base"))
+	if failure := d.refuse(attempt); d.unread && failure != nil {
+		answer(w, http.StatusServiceUnavailable, failure)
+		return
+	}
 	content, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -251,6 +257,35 @@ func TestStandardInputIsSentOnce(t *testing.T) {
 	assert.Len(t, d.ops, 1)
 }
 
+// What has not been read can be sent with another attempt.
+func TestStandardInputIsTriedAgainWhileNobodyHasReadIt(t *testing.T) {
+	d := &fakeDaemon{unread: true, refuse: func(attempt int) *api.Error {
+		if attempt == 0 {
+			return api.Describe(node.ErrUnavailable)
+		}
+		return nil
+	}}
+	s := testStorer(t, d)
+	s.app.stdin = strings.NewReader("hello")
+	_, err := s.store(t.Context(), upload{name: "f"})
+	require.NoError(t, err)
+	assert.Equal(t, "hello", string(d.stored))
+	require.Len(t, d.ops, 2)
+	assert.Equal(t, d.ops[0], d.ops[1])
+}
+
+func TestAGateIsShutBeforeAnythingIsRead(t *testing.T) {
+	g := &gate{r: strings.NewReader("hello")}
+	require.True(t, g.untouched())
+	_, err := g.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.ErrClosedPipe)
+
+	g = &gate{r: strings.NewReader("hello")}
+	_, err = g.Read(make([]byte, 1))
+	require.NoError(t, err)
+	require.False(t, g.untouched())
+}
+
 func TestAFileThatChangesIsNotStored(t *testing.T) {
 	changes := map[string]func(t *testing.T, path string){
 		"grows":   func(t *testing.T, path string) { appendTo(t, path, "more") },
@@ -274,6 +309,14 @@ func TestAFileThatChangesIsNotStored(t *testing.T) {
 			assert.Less(t, n+1000, u.info.Size(), "never complete")
 		})
 	}
+}
+
+func TestAFileThatCannotBeReadIsNoFailureOfTheRing(t *testing.T) {
+	u := fileUpload(t, "hello")
+	require.NoError(t, os.Remove(u.path))
+	s := testStorer(t, &fakeDaemon{refuse: func(int) *api.Error { return nil }})
+	_, err := s.store(t.Context(), u)
+	assert.Equal(t, "local_file", api.Describe(err).ID)
 }
 
 func appendTo(t *testing.T, path, text string) {

@@ -23,7 +23,7 @@ func newUpCommand(a *app) *cobra.Command {
 		Long: `Start the node of this home in the background and wait until it is ready. If
 the home is no member of a ring, a new ring is created. The flags are
 remembered: a later bare "dhtfs up" brings the same node back.`,
-		Args: cobra.NoArgs,
+		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runUp(cmd.Context(), a, cmd, &o) },
 	}
 	o.AddFlags(cmd.Flags(), true)
@@ -166,7 +166,7 @@ func newJoinCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join TOKEN|-",
 		Short: "Join a ring with the token that invite printed; implies up",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return runJoin(cmd.Context(), a, cmd, &o, args[0]) },
 	}
 	o.AddFlags(cmd.Flags(), false)
@@ -209,8 +209,12 @@ func join(ctx context.Context, a *app, o *nodeOptions, token string) error {
 		if !m.Departed() {
 			return alreadyMember(a)
 		}
-		if err := retire(a.paths, time.Now()); err != nil {
+		kept, err := retire(a.paths, time.Now())
+		if err != nil {
 			return err
+		}
+		if kept != "" {
+			warnOfKept(a, kept)
 		}
 	}
 	_, err := node.Join(ctx, node.JoinOptions{Dir: a.paths.Membership, Token: token, Label: o.name, VNodes: o.vnodes})

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -44,12 +45,8 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 	if u.error != nil {
 		return api.Stored{}, u.error
 	}
-	if err := filestore.ValidateName(u.name); err != nil {
+	if err := checkName(u.name); err != nil {
 		return api.Stored{}, err
-	}
-	limit := s.options.retry
-	if u.path == "" {
-		limit = 0 // standard input cannot be read twice
 	}
 	var stored api.Stored
 	op := node.NewOp()
@@ -61,7 +58,7 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 		}
 		told = true
 	}
-	err := retry(ctx, limit, again, func(int) error {
+	err := retry(ctx, s.options.retry, again, func(int) error {
 		if !known {
 			found, settled, err := s.look(ctx, u)
 			if err != nil {
@@ -78,6 +75,18 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 		return err
 	})
 	return stored, err
+}
+
+// checkName returns nil for a name that can be stored.
+func checkName(name string) error {
+	err := filestore.ValidateName(name)
+	if err == nil {
+		return nil
+	}
+	if strings.HasPrefix(name, "/") {
+		err = fmt.Errorf("%w: %q begins with a slash", filestore.ErrBadName, name)
+	}
+	return withHint(err, "store it under another name:  --as NAME")
 }
 
 // found is what the ring has under a name, and what that means for a store.
@@ -145,12 +154,12 @@ func (s *storer) ifExists() node.IfExists {
 func (s *storer) hash(u upload) (string, error) {
 	f, err := os.Open(u.path)
 	if err != nil {
-		return "", err
+		return "", reading(err)
 	}
 	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", u.path, err)
+		return "", reading(err)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -167,11 +176,12 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 		Quorum:   s.options.quorum,
 		Compress: s.options.compress,
 	}
-	content := s.app.stdin
+	stdin := &gate{r: s.app.stdin}
+	content := io.Reader(stdin)
 	if u.path != "" {
 		file, err := os.Open(u.path)
 		if err != nil {
-			return api.Stored{}, err
+			return api.Stored{}, reading(err)
 		}
 		defer func() { _ = file.Close() }()
 		before, err := file.Stat()
@@ -188,6 +198,9 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 	stored, err := s.client.Store(ctx, u.name, counted, options)
 	if err != nil {
 		counted.withdraw()
+		if u.path == "" && !stdin.untouched() {
+			err = final{err} // standard input cannot be read twice
+		}
 	}
 	return stored, err
 }

@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatNobodyTookOverIsKept(t *testing.T) {
+	home := t.TempDir()
+	p, err := resolvePaths(home, os.Getenv)
+	require.NoError(t, err)
+	plant(t, home, "member/node.key", "registers.db", "files/.chunks/x")
+	kept, err := retire(p, time.Unix(1, 0))
+	require.NoError(t, err)
+	assert.Empty(t, kept)
+	assert.Empty(t, keptFiles(p))
+	assert.NoDirExists(t, p.Membership)
+
+	plant(t, home, "member/node.key", "registers.db", "files/ab/report.pdf")
+	kept, err = retire(p, time.Unix(2, 0))
+	require.NoError(t, err)
+	assert.Equal(t, []string{kept}, keptFiles(p))
+	assert.FileExists(t, filepath.Join(kept, "files/ab/report.pdf"))
+}
