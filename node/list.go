@@ -55,7 +55,10 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 		if err != nil {
 			return reply, err
 		}
-		if reg.Record == nil || !reg.Held && !(req.Gone && reg.Record.Deleted) || !o.matches(reg.Record.Name) {
+		if reg.Record == nil || !o.matches(reg.Record.Name) {
+			continue
+		}
+		if tombstone := req.Gone && reg.Record.Deleted; !reg.Held && !tombstone {
 			continue
 		}
 		if len(reply.Entries) == listPage {

@@ -97,7 +97,9 @@ func (r *Ring) Crash(members ...*Member) {
 		m.run.cancel()
 	}
 	for _, m := range members {
-		<-m.run.ended // with whatever error the disk gave
+		if err := <-m.run.ended; err != nil {
+			r.t.Logf("%s ended: %v", m.Host, err) // whatever the disk gave
+		}
 		m.run = nil
 		m.Disk.Crash(r.rng)
 		m.Disk.SetFault(nil)
