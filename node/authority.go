@@ -26,13 +26,19 @@ type authority struct {
 	mu      sync.Mutex
 	known   arcs
 	claims  arcs
-	pending map[string]rangeEntry
+	pending map[string]pendingName
+}
+
+// pendingName is a name that the node has heard of, as others have it.
+type pendingName struct {
+	rangeEntry
+	missed bool // the arc was known before
 }
 
 const metaClaims = "authority"
 
 func openAuthority(s *filestore.Store) (*authority, error) {
-	a := &authority{store: s, pending: map[string]rangeEntry{}}
+	a := &authority{store: s, pending: map[string]pendingName{}}
 	b, err := s.Meta(metaClaims)
 	if err != nil || b == nil {
 		return a, err
@@ -44,7 +50,11 @@ func openAuthority(s *filestore.Store) (*authority, error) {
 func (a *authority) knowledge(name string) register.Knowledge {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, waiting := a.pending[name]; waiting || !a.known.contains(chord.KeyOf(name)) {
+	e, waiting := a.pending[name]
+	switch {
+	case waiting && e.missed:
+		return register.Missed
+	case waiting, !a.known.contains(chord.KeyOf(name)):
 		return register.Ignorant
 	}
 	return register.Authoritative
@@ -64,14 +74,18 @@ func (a *authority) claimed(x arc) bool {
 	return a.known.cover(x) || a.claims.cover(x)
 }
 
-// learn makes an arc known but for the names in missing.
+// learn makes an arc known but for the names in missing. Of an arc that is known
+// already, these are names whose stores this node missed.
 func (a *authority) learn(x arc, missing []rangeEntry) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	known := a.known.cover(x)
 	for _, e := range missing {
-		a.pending[e.Name] = e
+		if _, before := a.pending[e.Name]; !before {
+			a.pending[e.Name] = pendingName{rangeEntry: e, missed: known}
+		}
 	}
-	if !a.known.cover(x) {
+	if !known {
 		a.known = append(a.known, x)
 	}
 }
@@ -90,7 +104,7 @@ func (a *authority) waiting(x arc) []rangeEntry {
 	var l []rangeEntry
 	for name, e := range a.pending {
 		if x.contains(chord.KeyOf(name)) {
-			l = append(l, e)
+			l = append(l, e.rangeEntry)
 		}
 	}
 	return l

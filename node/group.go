@@ -41,6 +41,7 @@ func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 		return place{}, err
 	}
 	live := l.Group(len(l.Successors) + 1)
+	n.members.hint(live)
 	live = slices.DeleteFunc(live, func(p chord.Peer) bool { return n.members.isLeaving(p.Machine) })
 	return place{arc: arc{l.After, l.Owner.ID}, Live: live, Want: n.want()}, nil
 }

@@ -33,10 +33,11 @@ type members struct {
 	mu      sync.Mutex
 	present []trust.Member // in order of machine ID
 	leaving map[MachineID]time.Time
+	hints   map[MachineID][]string // addresses of members that have announced none
 }
 
 func newMembers(set *trust.Members, self MachineID, path string, log *slog.Logger) *members {
-	m := &members{set: set, self: self, path: path, log: log, leaving: map[MachineID]time.Time{}}
+	m := &members{set: set, self: self, path: path, log: log, leaving: map[MachineID]time.Time{}, hints: map[MachineID][]string{}}
 	m.refresh()
 	return m
 }
@@ -142,7 +143,24 @@ func (m *members) label(id MachineID) string {
 // peer is how to reach a machine.
 func (m *members) peer(id MachineID) transfer.Peer {
 	x, _ := m.set.Get(id)
+	if len(x.Addrs) == 0 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		x.Addrs = m.hints[id]
+	}
 	return transfer.Peer{Machine: id, Addrs: x.Addrs}
+}
+
+// hint notes the addresses that the ring knows of machines which have not
+// announced their own here yet: the ring hears of a newcomer first.
+func (m *members) hint(peers []chord.Peer) {
+	for _, p := range peers {
+		if x, _ := m.set.Get(p.Machine); len(x.Addrs) == 0 && p.Addr != "" {
+			m.mu.Lock()
+			m.hints[p.Machine] = strings.Split(p.Addr, ",")
+			m.mu.Unlock()
+		}
+	}
 }
 
 // positions are the ring positions of all members but this node, as peers of

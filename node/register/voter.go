@@ -9,6 +9,9 @@ const (
 	// Ignorant: the voter may have missed the name and must not say that
 	// there is none.
 	Ignorant Knowledge = iota
+	// Missed: the voter had all names of the range before it heard of this one
+	// from others. It has never accepted a record of it, and knows that there is one.
+	Missed
 	// Authoritative: the voter has all names of the key's range, so that
 	// having no record means that there is none.
 	Authoritative
@@ -17,7 +20,7 @@ const (
 // OnRead answers a read. It changes nothing.
 func OnRead(r filestore.Register, k Knowledge) Answer {
 	a := answer(OK, r)
-	if r.Record == nil && k == Ignorant {
+	if r.Record == nil && k != Authoritative {
 		a.Status = DontKnow
 	}
 	return a
@@ -39,10 +42,16 @@ func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Know
 		return r, answer(Outbid, r)
 	}
 	r.Promised = m.Ballot
-	if r.Record == nil && k == Ignorant && !m.joins(self) {
+	if r.Record == nil && k != Authoritative && !m.joins(self) && !m.missedBy(self, k) {
 		return r, answer(DontKnow, r)
 	}
 	return r, answer(OK, r)
+}
+
+// missedBy: the name exists, the machine is its voter, and it is certain that it
+// never accepted anything: its promise counts.
+func (m Prepare) missedBy(self filestore.MachineID, k Knowledge) bool {
+	return k == Missed && !m.View.Basis.IsZero() && m.View.Voters.Contains(self)
 }
 
 // OnAccept is a voter's answer to Accept and its register afterwards, which

@@ -52,6 +52,9 @@ func TestOnPrepare(t *testing.T) {
 		want      register.Status
 	}{
 		{"untouched", 0, none, 1, view(old, 0), nil, register.Authoritative, register.OK},
+		{"missed, a voter", 0, none, 1, view(old, 1), nil, register.Missed, register.OK},
+		{"missed, not yet a name", 0, none, 1, view(old, 0), nil, register.Missed, register.DontKnow},
+		{"missed, no voter", 3, none, 1, view(old, 1), nil, register.Missed, register.DontKnow},
 		{"untouched, ignorant", 0, none, 1, view(old, 0), nil, register.Ignorant, register.DontKnow},
 		{"promised only, ignorant", 0, promised(1), 2, view(old, 1), nil, register.Ignorant, register.DontKnow},
 		{"ignorant, to be made a voter", 3, none, 1, view(old, 0), ids(1, 2, 3), register.Ignorant, register.OK},
@@ -174,6 +177,7 @@ func TestOnRead(t *testing.T) {
 		{"record, ignorant of others", known, register.Ignorant, register.OK},
 		{"none", promised(3), register.Authoritative, register.OK},
 		{"none, ignorant", promised(3), register.Ignorant, register.DontKnow},
+		{"none, missed", promised(3), register.Missed, register.DontKnow},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Equal(t, register.Answer{
