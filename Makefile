@@ -9,6 +9,10 @@ PKG      ?= ./...
 FUZZTIME ?= 10s
 SEEDS    ?= 1000
 COUNT    ?= 6
+RUNS     ?= 5
+SIZE     ?= 1GiB
+FILES    ?= 10000
+ONLY     ?=
 BIN      := bin/dhtfs
 TOOL     := go tool -modfile=.ci/tools/go.mod
 
@@ -16,7 +20,7 @@ TOOL     := go tool -modfile=.ci/tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/dhtfs, one static binary
@@ -55,10 +59,14 @@ long: ## run the tests with real daemons in their long form: 2 GiB, thousands of
 	DHTFS_LONG=1 go test -count=1 -timeout=60m -v ./cmd/dhtfs
 
 .PHONY: bench
-bench: ## run the benchmarks COUNT times (6) into bin/bench.txt; OLD=file compares
+bench: build ## real daemons beside rsync, scp, nginx: RUNS (5) rounds, SIZE (1GiB), FILES (10000), ONLY; into bin/bench.md
+	go run ./internal/bench -dhtfs $(BIN) -runs $(RUNS) -size $(SIZE) -files $(FILES) -only '$(ONLY)' -out bin/bench.md $(ARGS)
+
+.PHONY: microbench
+microbench: ## run the Go benchmarks COUNT times (6) into bin/microbench.txt; OLD=file compares
 	@mkdir -p bin
-	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PKG) | tee bin/bench.txt
-	@$(if $(OLD),$(TOOL) benchstat $(OLD) bin/bench.txt)
+	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) $(PKG) | tee bin/microbench.txt
+	@$(if $(OLD),$(TOOL) benchstat $(OLD) bin/microbench.txt)
 
 .PHONY: cover
 cover: ## measure the statements that the tests reach

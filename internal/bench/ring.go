@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ring is a ring of daemons that are measured.
+type ring struct {
+	program string
+	homes   []string
+	pids    []int
+	sockets []string
+}
+
+// startRing starts a ring of nodes below dir.
+func startRing(ctx context.Context, program, dir string, nodes int) (*ring, error) {
+	r := &ring{program: program}
+	token := ""
+	for i := range nodes {
+		r.homes = append(r.homes, filepath.Join(dir, fmt.Sprintf("n%d", i)))
+		args := []string{"up"}
+		if i > 0 {
+			args = []string{"join", token}
+		}
+		args = append(args, "--listen", "127.0.0.1:0", "--http", "off", "--name", fmt.Sprintf("n%d", i))
+		if _, err := r.dhtfs(ctx, i, args...); err != nil {
+			return r, err
+		}
+		if i == 0 {
+			out, err := r.dhtfs(ctx, 0, "invite", "--print", "token", "--uses", fmt.Sprint(nodes))
+			if err != nil {
+				return r, err
+			}
+			token = strings.TrimSpace(string(out))
+		}
+	}
+	for i := range nodes {
+		if _, err := r.dhtfs(ctx, i, "status", "--wait", "ready", "--timeout", "60s"); err != nil {
+			return r, err
+		}
+		var d struct {
+			PID    int    `json:"pid"`
+			Socket string `json:"socket"`
+		}
+		raw, err := os.ReadFile(filepath.Join(r.homes[i], "daemon.json"))
+		if err == nil {
+			err = json.Unmarshal(raw, &d)
+		}
+		if err != nil {
+			return r, err
+		}
+		r.pids = append(r.pids, d.PID)
+		r.sockets = append(r.sockets, d.Socket)
+	}
+	return r, nil
+}
+
+// args is the command line of a dhtfs command at one node.
+func (r *ring) args(node int, args ...string) []string {
+	return append([]string{r.program, "--home", r.homes[node]}, args...)
+}
+
+// dhtfs runs a command that is not measured.
+func (r *ring) dhtfs(ctx context.Context, node int, args ...string) ([]byte, error) {
+	var u usage
+	return u.output(ctx, r.args(node, args...)...)
+}
+
+// stop ends the daemons.
+func (r *ring) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var errs []error
+	for i := range r.homes {
+		if _, err := os.Stat(filepath.Join(r.homes[i], "daemon.json")); err == nil {
+			_, err = r.dhtfs(ctx, i, "down")
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// strangers returns the nodes that hold no copy of a file, so that a fetch there
+// goes over the network; all nodes when each has a copy.
+func (r *ring) strangers(ctx context.Context, name string) ([]int, error) {
+	out, err := r.dhtfs(ctx, 0, "stat", "--json", name)
+	if err != nil {
+		return nil, err
+	}
+	var doc struct {
+		Holders []struct {
+			Name  string `json:"name"`
+			State string `json:"state"`
+		} `json:"holders"`
+	}
+	if err := json.Unmarshal(out, &doc); err != nil {
+		return nil, err
+	}
+	var nodes []int
+	for i := range r.homes {
+		nodes = append(nodes, i)
+	}
+	far := slices.Clone(nodes)
+	for _, h := range doc.Holders {
+		far = slices.DeleteFunc(far, func(i int) bool { return h.Name == fmt.Sprintf("n%d", i) && h.State == "durable" })
+	}
+	if len(far) == 0 {
+		return nodes, nil
+	}
+	return far, nil
+}
