@@ -45,7 +45,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		Op: h.Op, Base: h.Base,
 		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
 			replaced = cur != nil && !cur.Deleted
-			return applyStore(cur, rec, h.IfExists)
+			return applyStore(cur, rec, &h)
 		},
 	}}
 	voters := view.Voters.All()
@@ -103,14 +103,19 @@ func (n *Node) checkPublisher(h *storeHeader, t contentTrailer) error {
 	return nil
 }
 
+// replaces reports whether a store goes over other content that has the name.
+func (h *storeHeader) replaces(there *filestore.Record) bool {
+	return h.IfExists == Replace || h.IfExists == Update && there.Op == h.Version
+}
+
 // applyStore is the change that a store makes to a register.
-func applyStore(cur *filestore.Record, rec filestore.Record, e IfExists) (filestore.Record, filestore.Result) {
+func applyStore(cur *filestore.Record, rec filestore.Record, h *storeHeader) (filestore.Record, filestore.Result) {
 	switch {
 	case cur == nil || cur.Deleted:
 		return rec, filestore.ResultStored
 	case cur.SameContent(&rec):
 		return *cur, filestore.ResultIdentical
-	case e == Replace:
+	case h.replaces(cur):
 		return rec, filestore.ResultStored
 	}
 	return *cur, filestore.ResultExists

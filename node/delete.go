@@ -20,22 +20,39 @@ func (n *Node) Delete(ctx context.Context, name string, op filestore.OpID, base 
 	return nil
 }
 
+// DeleteVersion is Delete of the one version that the operation version stored.
+// When the name has other content the error is ErrExists, an ExistsError.
+func (n *Node) DeleteVersion(ctx context.Context, name string, version, op filestore.OpID, base uint64) error {
+	if err := n.deleteVersion(ctx, changeRequest{Name: name, Op: op, Base: base, Version: version}); err != nil {
+		return &OpError{Op: "delete", Name: name, Err: err}
+	}
+	return nil
+}
+
 func (n *Node) delete(ctx context.Context, name string, op filestore.OpID, base uint64) error {
-	if op == (filestore.OpID{}) {
-		f, err := n.find(ctx, name)
+	return n.deleteVersion(ctx, changeRequest{Name: name, Op: op, Base: base})
+}
+
+func (n *Node) deleteVersion(ctx context.Context, req changeRequest) error {
+	if req.Op == (filestore.OpID{}) {
+		f, err := n.find(ctx, req.Name)
 		if err != nil {
 			return err
 		}
-		op, base = NewOp(), f.changes()
-	} else if err := filestore.ValidateName(name); err != nil {
+		req.Op, req.Base = NewOp(), f.changes()
+	} else if err := filestore.ValidateName(req.Name); err != nil {
 		return err
 	}
-	reply, err := n.requestChange(ctx, changeRequest{Name: name, Op: op, Base: base, Delete: true})
+	req.Delete = true
+	reply, err := n.requestChange(ctx, req)
 	if err != nil {
 		return err
 	}
-	if reply.Result == filestore.ResultNotFound {
+	switch {
+	case reply.Result == filestore.ResultNotFound:
 		return ErrNotFound
+	case reply.Result == filestore.ResultExists && reply.Record != nil:
+		return &ExistsError{Record: *reply.Record}
 	}
 	return nil
 }
@@ -100,6 +117,9 @@ func (n *Node) onChange(ctx context.Context, req changeRequest) (changeReply, er
 func applyDelete(cur *filestore.Record, req changeRequest) (filestore.Record, filestore.Result) {
 	if cur != nil && cur.Deleted {
 		return *cur, filestore.ResultNotFound
+	}
+	if cur != nil && req.Version != (filestore.OpID{}) && cur.Op != req.Version {
+		return *cur, filestore.ResultExists
 	}
 	tombstone := filestore.Record{
 		Format: filestore.RecordFormat, Name: req.Name, Op: req.Op,

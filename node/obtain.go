@@ -22,15 +22,21 @@ func (n *Node) makeObtain(ctx context.Context, m MachineID, rec filestore.Record
 	limit := obtainTimeout + time.Duration(rec.Size/obtainRate)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	return n.sendObtain(ctx, m, obtainRequest{Record: rec, Sources: sources})
+}
+
+func (n *Node) sendObtain(ctx context.Context, m MachineID, req obtainRequest) error {
 	if m == n.self() {
-		return n.obtain(ctx, rec, sources)
+		return n.obtain(ctx, req)
 	}
-	return n.net.Call(ctx, n.members.peer(m), callObtain, obtainRequest{Record: rec, Sources: sources}, nil)
+	return n.net.Call(ctx, n.members.peer(m), callObtain, req, nil)
 }
 
 // obtain gets a record's content from one of the sources, or several in turn,
-// and makes it durable, ready to be accepted.
-func (n *Node) obtain(ctx context.Context, rec filestore.Record, sources []MachineID) error {
+// and makes it durable, ready to be accepted. Where this node has it under the
+// name it is to be taken from, nothing goes over the network.
+func (n *Node) obtain(ctx context.Context, req obtainRequest) error {
+	rec := req.Record
 	if err := filestore.ValidateName(rec.Name); err != nil || rec.Deleted {
 		return err
 	}
@@ -46,7 +52,13 @@ func (n *Node) obtain(ctx context.Context, rec filestore.Record, sources []Machi
 	if err != nil {
 		return err
 	}
-	p := pull{node: n, ctx: ctx, record: rec, sources: slices.Clone(sources), last: int64(filestore.ChunkCount(rec.Size))}
+	p := pull{node: n, ctx: ctx, record: rec, sources: slices.Clone(req.Sources), last: int64(filestore.ChunkCount(rec.Size))}
+	if req.From != "" {
+		p.record.Name = req.From
+		if n.store.Holds(req.From, rec.SHA256) {
+			p.sources = append([]MachineID{n.self()}, p.sources...)
+		}
+	}
 	defer p.close()
 	for p.next < p.last {
 		at := p.next
@@ -82,6 +94,6 @@ func (n *Node) onObtain(ctx context.Context, req obtainRequest) error {
 	if n.state.leaving.Load() {
 		return ErrLeaving
 	}
-	sources := slices.DeleteFunc(req.Sources, func(m MachineID) bool { return m == n.self() })
-	return n.obtain(ctx, req.Record, sources)
+	req.Sources = slices.DeleteFunc(req.Sources, func(m MachineID) bool { return m == n.self() })
+	return n.obtain(ctx, req)
 }

@@ -68,6 +68,13 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r register.Accept) (any, error) { return n.onAccept(r) })
 	case callChange:
 		return serve(payload, func(r changeRequest) (any, error) { return n.onChange(ctx, r) })
+	case callCopy:
+		return serve(payload, func(r copyRequest) (any, error) {
+			if r.Store.Publisher != from.Machine {
+				return nil, fmt.Errorf("%w: a copy in another machine's name", transfer.ErrDenied)
+			}
+			return n.onCopy(ctx, r)
+		})
 	case callObtain:
 		return serve(payload, func(r obtainRequest) (any, error) { return nil, n.onObtain(ctx, r) })
 	case callHoldings:

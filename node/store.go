@@ -44,7 +44,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		return StoreResult{}, err
 	}
 	h := storeHeader{
-		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Size: o.Size,
+		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Version: o.Version, Size: o.Size,
 		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
 	}
 	if o.Modified.IsZero() {
@@ -61,7 +61,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		} else if f.confirmed && settledBy(f.record, h.Op, h.Base) {
 			return n.answerRetry(ctx, h)
 		}
-		if there := f.live(); there != nil && there.Op != h.Op && h.IfExists != Replace {
+		if there := f.live(); there != nil && there.Op != h.Op && !h.replaces(there) {
 			return n.compareStored(ctx, h, f.changes(), content)
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	Fail    IfExists = iota // leave what is there and answer ErrExists
 	Replace                 // make the content the name's new version
 	Skip                    // leave what is there and answer Skipped
+	Update                  // Replace if StoreOptions.Version is there, else Fail
 )
 
 // ParseIfExists reads "fail", "replace" or "skip".
@@ -36,9 +37,10 @@ func ParseIfExists(s string) (IfExists, error) {
 	return Fail, fmt.Errorf("%q is not one of fail, replace, skip", s)
 }
 
-// String returns the word ParseIfExists reads.
+// String returns the word ParseIfExists reads; "update" has none, since it says
+// nothing without a version.
 func (e IfExists) String() string {
-	return [...]string{"fail", "replace", "skip"}[e%3]
+	return [...]string{"fail", "replace", "skip", "update"}[e%4]
 }
 
 // Action is what a store came to.
@@ -58,12 +60,13 @@ type StoreOptions struct {
 	Op       filestore.OpID // zero: a new one. A retry of the same store carries the same
 	Base     uint64         // the name's change counter before the first attempt; used with Op only
 	IfExists IfExists
-	Size     int64       // bytes to come; 0 or less: unknown until the end
-	Mode     fs.FileMode // permission bits; zero means 0644
-	Modified time.Time   // zero: now
-	Replicas int         // copies wanted; only more than the ring's N has an effect
-	Quorum   int         // acceptances wanted for OK; only more than the ring's W has an effect
-	Compress string      // "auto" (also ""), "off", "1" to "4"
+	Version  filestore.OpID // with Update: the operation that wrote what may be replaced
+	Size     int64          // bytes to come; 0 or less: unknown until the end
+	Mode     fs.FileMode    // permission bits; zero means 0644
+	Modified time.Time      // zero: now
+	Replicas int            // copies wanted; only more than the ring's N has an effect
+	Quorum   int            // acceptances wanted for OK; only more than the ring's W has an effect
+	Compress string         // "auto" (also ""), "off", "1" to "4"
 }
 
 // StoreResult tells what became of a store.

@@ -21,6 +21,7 @@ const (
 	callList     uint16 = 16 // listRequest -> listReply
 	callRange    uint16 = 17 // rangeRequest -> rangeReply
 	callLeaving  uint16 = 18 // nothing -> nothing
+	callCopy     uint16 = 24 // copyRequest -> changeReply
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -42,6 +43,16 @@ type changeRequest struct {
 	Delete   bool           `cbor:"4,keyasint,omitempty"`
 	IfExists IfExists       `cbor:"5,keyasint,omitempty"`
 	Content  contentTrailer `cbor:"6,keyasint"` // what a store would write, to be compared
+	Version  filestore.OpID `cbor:"7,keyasint"` // with Delete: of what is to be deleted; zero: whatever is there
+}
+
+// copyRequest asks the callee to coordinate a store of content that the ring
+// has already, under another name.
+type copyRequest struct {
+	Store   storeHeader    `cbor:"1,keyasint"`
+	Content contentTrailer `cbor:"2,keyasint"`
+	From    string         `cbor:"3,keyasint"` // the other name
+	Holders []MachineID    `cbor:"4,keyasint"` // who has the content under it, the best first
 }
 
 // storeHeader opens the stream that brings a file to its coordinator.
@@ -56,6 +67,7 @@ type storeHeader struct {
 	Mode      uint32         `cbor:"8,keyasint,omitempty"`
 	Modified  int64          `cbor:"9,keyasint,omitempty"`
 	Publisher MachineID      `cbor:"10,keyasint"`
+	Version   filestore.OpID `cbor:"11,keyasint"`
 }
 
 // contentTrailer follows the last chunk: what the content turned out to be.
@@ -117,6 +129,7 @@ const hashesPerMessage = 2048
 type obtainRequest struct {
 	Record  filestore.Record `cbor:"1,keyasint"`
 	Sources []MachineID      `cbor:"2,keyasint"`
+	From    string           `cbor:"3,keyasint,omitempty"` // the name under which the sources have it; empty: the record's
 }
 
 // holding is one content that a node is asked about.
