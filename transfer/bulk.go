@@ -99,10 +99,10 @@ func (b *bulk) read() (item, error) {
 	}
 	it := item{t: t}
 	if t == frameChunk {
-		it.chunk, err = readChunk(b.r, n)
+		it.chunk, err = b.chunk(n)
 		return it, err
 	}
-	if it.payload, err = readPayload(b.r, n); err != nil {
+	if it.payload, err = b.payload(n); err != nil {
 		return item{}, err
 	}
 	switch t {

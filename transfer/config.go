@@ -82,13 +82,20 @@ type Config struct {
 	// Stagger is how long one address of a peer is tried alone. 250 ms.
 	Stagger time.Duration
 
-	// MaxHandshakes bounds handshakes under way, and a fourth of it those from one
-	// address. Each takes about 60 KiB. 256.
+	// MaxStrangers bounds the connections whose first bytes are awaited. Each takes
+	// a few KiB. 1,024, or an eighth of the file descriptors if that is less.
+	MaxStrangers int
+	// MaxHandshakes bounds handshakes under way, joins included. Each takes some
+	// tens of KiB. 256, or an eighth of the file descriptors if that is less. Who
+	// comes to a full house of strangers takes the place of one of those of whose
+	// network there are most.
 	MaxHandshakes int
-	// MaxConns bounds accepted connections. 4,096.
+	// MaxConns bounds accepted connections of members. 4,096, or half of the file
+	// descriptors if that is less.
 	MaxConns int
 	// MaxPeerConns bounds accepted connections of one machine, and so its streams:
-	// each bulk connection carries one at a time. 64.
+	// each bulk connection carries one at a time. At most 4 of them are control
+	// connections; of more the oldest is closed. 64.
 	MaxPeerConns int
 	// MaxCalls bounds calls under way on one connection. 128.
 	MaxCalls int
@@ -122,8 +129,10 @@ func (c *Config) setDefaults() {
 	orElse(&c.Idle, time.Minute)
 	orElse(&c.CallTimeout, 30*time.Second)
 	orElse(&c.Stagger, 250*time.Millisecond)
-	orElse(&c.MaxHandshakes, 256)
-	orElse(&c.MaxConns, 4096)
+	files := maxOpenFiles()
+	orElse(&c.MaxStrangers, min(1024, files/8))
+	orElse(&c.MaxHandshakes, min(256, files/8))
+	orElse(&c.MaxConns, min(4096, files/2))
 	orElse(&c.MaxPeerConns, 64)
 	orElse(&c.MaxCalls, 128)
 }

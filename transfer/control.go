@@ -214,8 +214,7 @@ func (c *control) silence() error {
 
 // receive reads one frame whose header was read.
 func (c *control) receive(t frameType, n int) error {
-	c.readWithin(c.e.cfg.Silence)
-	payload, err := readPayload(c.r, n)
+	payload, err := c.payload(n)
 	if err != nil {
 		return err
 	}

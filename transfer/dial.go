@@ -15,6 +15,8 @@ import (
 type link struct {
 	*wire
 	remote Remote
+	role   uint8
+	calls  *budget // of an accepted connection: for what its machine asks
 }
 
 // attempt is the result of dialling one address.
@@ -109,7 +111,8 @@ func (e *Endpoint) greet(w *wire, role uint8) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &link{wire: w, remote: Remote{Machine: cert.Machine, Label: cert.Label, Version: peer.Version}}, nil
+	w.frameLimit = e.cfg.Silence
+	return &link{wire: w, role: role, remote: Remote{Machine: cert.Machine, Label: cert.Label, Version: peer.Version}}, nil
 }
 
 // handshakeError tells apart who refused whom, and that nobody answered.

@@ -70,10 +70,18 @@
 //
 // # Limits
 //
-// Bounded for each peer: connections (and so streams), calls and their bytes, frames
-// waiting to be sent, 4 MiB for a message, 1 MiB for a chunk, a decoder's window of
-// 8 MiB and output of the declared length. Bounded in all: connections, handshakes
-// under way, and those from one address. A stream holds about two chunks on the way
-// in and none on the way out; [Compressor.EncodeStream] and [Decoder.DecodeStream]
-// hold up to seven more.
+// A stranger has [Config.Handshake] to become a member. Until a whole ClientHello has
+// come nothing of TLS is made for it, and it takes about 5 KiB; in the middle of a
+// handshake about 30 KiB. Both stages have a number of places, and who comes when all
+// are taken gets one: it is the oldest of the network with most of them that goes.
+// Strangers never take a member's place. When file descriptors run out, accepting
+// pauses, and one stranger in four goes at once.
+//
+// Bounded for each member: connections (and so streams), 4 control connections, calls
+// on each and 16 MiB of requests on all, frames waiting to be sent, 4 MiB for a
+// message, 1 MiB for a chunk, a decoder's window of 8 MiB and output of the declared
+// length. A stream holds about two chunks on the way in and none on the way out;
+// [Compressor.EncodeStream] and [Decoder.DecodeStream] hold up to seven more. The
+// memory for a message grows as it comes. Once a frame has begun, each 16 KiB of it
+// must come within [Config.Silence], and what is sent must be taken about as fast.
 package transfer

@@ -2,68 +2,81 @@ package transfer
 
 import (
 	"fmt"
-	"net"
+	"slices"
 	"sync"
 )
 
-// door counts what comes in and keeps it bounded: handshakes under way in all and
-// from one address, connections in all and of one machine.
-type door struct {
-	maxHandshakes, maxConns, maxPeerConns int
+// maxPeerControls bounds the control connections of one machine. One is in use;
+// the others are those whose end this side has not noticed yet.
+const maxPeerControls = 4
 
-	mu         sync.Mutex
-	handshakes int
-	conns      int
-	from       map[string]int // handshakes under way by address
-	inside     map[MachineID]map[*link]struct{}
+// door counts what comes in and keeps it bounded: strangers, who make room for
+// one another, and the connections of members, in all and of one machine. The
+// two never compete.
+type door struct {
+	waiting *crowd // for the first bytes: a few KiB each
+	shaking *crowd // hands: some tens of KiB each
+	joins   chan struct{}
+
+	maxConns, maxPeerConns int
+
+	mu     sync.Mutex
+	conns  int
+	inside map[MachineID]*visitor
+}
+
+// visitor is a machine that has connections here.
+type visitor struct {
+	links    []*link // in the order in which they came
+	controls int
+	calls    *budget
 }
 
 func newDoor(cfg Config) *door {
 	return &door{
-		maxHandshakes: cfg.MaxHandshakes, maxConns: cfg.MaxConns, maxPeerConns: cfg.MaxPeerConns,
-		from: make(map[string]int), inside: make(map[MachineID]map[*link]struct{}),
+		waiting: newCrowd(cfg.MaxStrangers), shaking: newCrowd(cfg.MaxHandshakes),
+		joins:    make(chan struct{}, max(1, cfg.MaxHandshakes/8)),
+		maxConns: cfg.MaxConns, maxPeerConns: cfg.MaxPeerConns,
+		inside: make(map[MachineID]*visitor),
 	}
 }
 
-// knock counts a handshake, or refuses it before a byte is read.
-func (d *door) knock(addr net.Addr) bool {
-	host := hostOf(addr)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.handshakes >= d.maxHandshakes || d.from[host] >= max(1, d.maxHandshakes/4) {
-		return false
-	}
-	d.handshakes++
-	d.from[host]++
-	return true
+// relieve sends strangers away because something has run out.
+func (d *door) relieve() {
+	d.waiting.thin(4)
+	d.shaking.thin(4)
 }
 
-// shaken ends a handshake that knock counted.
-func (d *door) shaken(addr net.Addr) {
-	host := hostOf(addr)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.handshakes--
-	if d.from[host]--; d.from[host] == 0 {
-		delete(d.from, host)
-	}
-}
-
-// enter counts an authenticated connection, or refuses it with [ErrBusy].
+// enter counts an authenticated connection, or refuses it with [ErrBusy]. Of too
+// many control connections the oldest is closed: its peer has made a new one.
 func (d *door) enter(l *link) error {
+	stale, err := d.count(l)
+	if stale != nil {
+		stale.close()
+	}
+	return err
+}
+
+func (d *door) count(l *link) (stale *link, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	links := d.inside[l.remote.Machine]
-	if d.conns >= d.maxConns || len(links) >= d.maxPeerConns {
-		return fmt.Errorf("%w: %d connections, %d of this machine", ErrBusy, d.conns, len(links))
+	v := d.inside[l.remote.Machine]
+	if v == nil {
+		v = &visitor{calls: newBudget(maxCallBytes)}
 	}
-	if links == nil {
-		links = make(map[*link]struct{})
-		d.inside[l.remote.Machine] = links
+	if d.conns >= d.maxConns || len(v.links) >= d.maxPeerConns {
+		return nil, fmt.Errorf("%w: %d connections, %d of this machine", ErrBusy, d.conns, len(v.links))
 	}
-	links[l] = struct{}{}
+	if l.role == roleControl {
+		if v.controls++; v.controls > maxPeerControls {
+			stale = v.links[slices.IndexFunc(v.links, func(l *link) bool { return l.role == roleControl })]
+		}
+	}
+	v.links = append(v.links, l)
+	l.calls = v.calls
+	d.inside[l.remote.Machine] = v
 	d.conns++
-	return nil
+	return stale, nil
 }
 
 // leave ends a connection that enter counted.
@@ -71,8 +84,12 @@ func (d *door) leave(l *link) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.conns--
-	links := d.inside[l.remote.Machine]
-	if delete(links, l); len(links) == 0 {
+	v := d.inside[l.remote.Machine]
+	v.links = slices.DeleteFunc(v.links, func(x *link) bool { return x == l })
+	if l.role == roleControl {
+		v.controls--
+	}
+	if len(v.links) == 0 {
 		delete(d.inside, l.remote.Machine)
 	}
 }
@@ -81,8 +98,8 @@ func (d *door) leave(l *link) {
 func (d *door) evict(machine MachineID) {
 	d.mu.Lock()
 	var links []*link
-	for l := range d.inside[machine] {
-		links = append(links, l)
+	if v := d.inside[machine]; v != nil {
+		links = slices.Clone(v.links)
 	}
 	d.mu.Unlock()
 	for _, l := range links {
@@ -90,10 +107,28 @@ func (d *door) evict(machine MachineID) {
 	}
 }
 
-func hostOf(addr net.Addr) string {
-	host, _, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return addr.String()
+// budget is an amount of bytes that several connections share.
+type budget struct {
+	mu   sync.Mutex
+	left int
+}
+
+func newBudget(n int) *budget { return &budget{left: n} }
+
+// take takes n bytes, or reports that there are not so many left.
+func (b *budget) take(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > b.left {
+		return false
 	}
-	return host
+	b.left -= n
+	return true
+}
+
+// give gives back what take took.
+func (b *budget) give(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left += n
 }

@@ -122,13 +122,24 @@ func readHeader(r *bufio.Reader) (frameType, int, error) {
 	return t, int(length), nil
 }
 
-// readPayload reads a payload that readHeader announced.
+// firstPiece is how much memory is made for a payload before any of it has come.
+const firstPiece = 64 << 10
+
+// readPayload reads a payload that readHeader announced. Its memory grows as the
+// payload comes: an announcement alone costs the other side nothing.
 func readPayload(r *bufio.Reader, length int) ([]byte, error) {
-	b := make([]byte, length)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, noEOF(err)
+	b := make([]byte, min(length, firstPiece))
+	have := 0
+	for {
+		if _, err := io.ReadFull(r, b[have:]); err != nil {
+			return nil, noEOF(err)
+		}
+		if have = len(b); have == length {
+			return b, nil
+		}
+		b = append(make([]byte, 0, min(length, 4*have)), b...)
+		b = b[:cap(b)]
 	}
-	return b, nil
 }
 
 // noEOF turns the end of a connection inside a frame into an error that cannot be

@@ -53,7 +53,7 @@ func (own hello) exchange(w *wire, cs codes, machine MachineID) (hello, error) {
 	if err != nil {
 		return hello{}, noEOF(err)
 	}
-	payload, err := readPayload(w.r, n)
+	payload, err := w.payload(n)
 	if err != nil {
 		return hello{}, err
 	}

@@ -88,24 +88,6 @@ func TestSlowHandshakesAreCutOff(t *testing.T) {
 	}
 }
 
-func TestFloodLeavesRoomForMembers(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
-		b := r.start("b", echo, func(c *Config) { c.MaxHandshakes = 8 })
-		for range 100 {
-			conn, err := r.net.Dialer("stranger")(t.Context(), "tcp", b.peer.Addrs[0])
-			require.NoError(t, err)
-			defer func() { _ = conn.Close() }()
-			synctest.Wait()
-		}
-		b.door.mu.Lock()
-		underWay := b.door.handshakes
-		b.door.mu.Unlock()
-		assert.Equal(t, 2, underWay, "a fourth of all for one address")
-		a := r.start("a", echo, nil)
-		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
-	})
-}
-
 func TestFirstFrameMustBeAGoodHello(t *testing.T) {
 	for name, frame := range map[string][]byte{
 		"garbage":      bytes.Repeat([]byte{0xff}, 20),

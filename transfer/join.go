@@ -14,27 +14,44 @@ import (
 // joinLimit bounds a join, which may be passed on to the issuer.
 const joinLimit = 20 * time.Second
 
-// serveJoin answers one joiner: nothing else is served on its connection.
-func (e *Endpoint) serveJoin(ctx context.Context, w *wire) error {
+// joiner is a machine that wants to become a member, with its request.
+type joiner struct {
+	*wire
+	pub ed25519.PublicKey
+	req []byte
+}
+
+// newJoiner reads the request: nothing else is served on a joiner's connection.
+func newJoiner(w *wire) (*joiner, error) {
 	pub, err := trust.JoinerKey(w.tls.ConnectionState())
 	if err != nil {
-		return err
+		return nil, err
 	}
+	t, n, err := readHeader(w.r)
+	if err != nil {
+		return nil, noEOF(err)
+	}
+	if t != frameJoin {
+		return nil, fmt.Errorf("%w: frame of type %d from a joiner", ErrProtocol, t)
+	}
+	req, err := w.payload(n)
+	return &joiner{wire: w, pub: pub, req: req}, err
+}
+
+// serveJoin answers one joiner. Few are answered at once.
+func (e *Endpoint) serveJoin(ctx context.Context, w *joiner) error {
 	ctx, cancel := context.WithTimeout(ctx, joinLimit)
 	defer cancel()
 	defer context.AfterFunc(ctx, w.close)()
-	t, n, err := readHeader(w.r)
-	if err != nil {
-		return noEOF(err)
+	var reply []byte
+	var err error
+	select {
+	case e.door.joins <- struct{}{}:
+		reply, err = e.cfg.Join(ctx, w.pub, w.req)
+		<-e.door.joins
+	default:
+		err = fmt.Errorf("%w: too many machines want to join", ErrBusy)
 	}
-	if t != frameJoin {
-		return fmt.Errorf("%w: frame of type %d from a joiner", ErrProtocol, t)
-	}
-	req, err := readPayload(w.r, n)
-	if err != nil {
-		return err
-	}
-	reply, err := e.cfg.Join(ctx, pub, req)
 	if err != nil {
 		_ = w.writeFrame(frameError, e.codes.encode(err)) // it is refused either way
 		return fmt.Errorf("join: %w", err)
@@ -100,7 +117,7 @@ func askToJoin(ctx context.Context, cfg Config, addr string, token trust.Token, 
 	if err != nil {
 		return nil, handshakeError(noEOF(err))
 	}
-	payload, err := readPayload(w.r, n)
+	payload, err := w.payload(n)
 	if err != nil {
 		return nil, handshakeError(err)
 	}

@@ -34,17 +34,14 @@ func (e *Endpoint) Serve(ctx context.Context, ln net.Listener) error {
 			return fmt.Errorf("accept: %w", err)
 		default: // out of file descriptors, say: some will come back
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			e.door.relieve()
 			e.complain("accept failed", slog.Any("err", err), slog.Duration("pause", pause))
 			wait(ctx, pause)
 			continue
 		}
 		pause = 0
-		if !e.door.knock(raw.RemoteAddr()) {
-			e.complain("too many handshakes", slog.String("peer", raw.RemoteAddr().String()))
-			_ = raw.Close()
-			continue
-		}
-		conns.Go(func() { e.accept(ctx, raw) })
+		s := e.door.waiting.enter(raw)
+		conns.Go(func() { e.accept(ctx, s) })
 	}
 }
 
@@ -65,11 +62,12 @@ func (e *Endpoint) complain(msg string, attrs ...slog.Attr) {
 	}
 }
 
-// accept serves one connection from its handshake to its end.
-func (e *Endpoint) accept(ctx context.Context, raw net.Conn) {
+// accept serves one connection from its first byte to its end.
+func (e *Endpoint) accept(ctx context.Context, s *stranger) {
+	raw := s.conn
 	defer func() { _ = raw.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
-	l, role, err := e.admit(ctx, raw)
+	l, err := e.admit(ctx, s)
 	if err == nil && l == nil {
 		return // a joiner, who was served
 	}
@@ -80,7 +78,7 @@ func (e *Endpoint) accept(ctx context.Context, raw net.Conn) {
 		return
 	}
 	defer e.door.leave(l)
-	if role == roleControl {
+	if l.role == roleControl {
 		err = e.serveControl(ctx, l)
 	} else {
 		err = e.serveBulk(ctx, l)
@@ -89,42 +87,79 @@ func (e *Endpoint) accept(ctx context.Context, raw net.Conn) {
 		slog.String("peer", l.remote.Addr), slog.Any("err", err))
 }
 
-// admit shakes hands within the time allowed. A joiner is served here and gives no
-// link; a member that is refused is told why.
-func (e *Endpoint) admit(ctx context.Context, raw net.Conn) (*link, uint8, error) {
-	limit := time.AfterFunc(e.cfg.Handshake, func() { _ = raw.Close() })
-	defer limit.Stop()
-	done := sync.OnceFunc(func() { e.door.shaken(raw.RemoteAddr()) })
-	defer done()
-	conn := tls.Server(raw, e.cfg.Identity.ServerTLS(e.cfg.Join != nil))
+// Why a stranger's connection was closed.
+var (
+	errSlow   = errors.New("too slow")
+	errPushed = errors.New("made room for others")
+)
+
+// admit makes a member's link of a stranger's connection, within the time allowed.
+// A joiner is served here and gives no link.
+func (e *Endpoint) admit(ctx context.Context, s *stranger) (*link, error) {
+	limit := time.AfterFunc(e.cfg.Handshake, func() { _ = s.conn.Close() })
+	l, join, err := e.greeted(s.conn, s)
+	inTime := limit.Stop()
+	switch {
+	case err != nil && !inTime:
+		return nil, fmt.Errorf("%w: no member within %v: %w", errSlow, e.cfg.Handshake, err)
+	case err != nil:
+		return nil, err
+	case join != nil:
+		return nil, e.serveJoin(ctx, join)
+	}
+	return l, nil
+}
+
+// greeted waits for the first bytes and shakes hands, each in its own crowd.
+func (e *Endpoint) greeted(raw net.Conn, s *stranger) (*link, *joiner, error) {
+	first, err := readClientHello(raw)
+	if e.door.waiting.leave(s) {
+		return nil, nil, errPushed
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("first bytes: %w", err)
+	}
+	s = e.door.shaking.enter(raw)
+	l, join, err := e.shake(raw, first)
+	if e.door.shaking.leave(s) && err != nil {
+		err = fmt.Errorf("%w: %w", errPushed, err)
+	}
+	return l, join, err
+}
+
+// shake does the accepting side's part of TLS and hello. A member that is refused
+// is told why. The result is a member's link or a joiner with its request.
+func (e *Endpoint) shake(raw net.Conn, first []byte) (*link, *joiner, error) {
+	conn := tls.Server(&replayed{Conn: raw, first: first}, e.cfg.Identity.ServerTLS(e.cfg.Join != nil))
 	if err := conn.Handshake(); err != nil {
-		return nil, 0, fmt.Errorf("handshake: %w", err)
+		return nil, nil, fmt.Errorf("handshake: %w", err)
 	}
 	w := newWire(raw, conn, e.cfg.Handshake)
 	state := conn.ConnectionState()
 	if state.NegotiatedProtocol == trust.ProtocolJoin {
-		limit.Stop()
-		return nil, 0, e.serveJoin(ctx, w)
+		j, err := newJoiner(w)
+		return nil, j, err
 	}
 	cert, err := e.cfg.Identity.Peer(state)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	l := &link{wire: w, remote: Remote{Machine: cert.Machine, Addr: raw.RemoteAddr().String(), Label: cert.Label}}
 	peer, err := e.readHello(w, cert)
 	if err == nil {
-		l.remote.Version = peer.Version
+		l.remote.Version, l.role = peer.Version, peer.Role
 		err = e.door.enter(l)
 	}
 	if err != nil {
 		_ = w.writeFrame(frameError, e.codes.encode(err)) // it is refused either way
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if err := w.writeFrame(frameHello, mustMarshal(e.hello(peer.Role))); err != nil {
 		e.door.leave(l)
-		return nil, 0, err
+		return nil, nil, err
 	}
-	return l, peer.Role, nil
+	w.frameLimit = e.cfg.Silence
+	return l, nil, nil
 }
 
 // readHello reads a member's hello and decides whether it may come in.
@@ -137,7 +172,7 @@ func (e *Endpoint) readHello(w *wire, cert *trust.Certificate) (hello, error) {
 	if t != frameHello {
 		return peer, fmt.Errorf("%w: frame of type %d instead of a hello", ErrProtocol, t)
 	}
-	payload, err := readPayload(w.r, n)
+	payload, err := w.payload(n)
 	if err != nil {
 		return peer, err
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxCallBytes bounds the requests of one connection that are being served.
+// maxCallBytes bounds the requests of one machine that are being served.
 const maxCallBytes = 16 << 20
 
 // callee is the accepting side of a control connection.
@@ -19,7 +19,6 @@ type callee struct {
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
-	bytes int
 }
 
 // serveControl answers calls until the connection ends.
@@ -41,7 +40,7 @@ func (e *Endpoint) serveControl(ctx context.Context, l *link) error {
 		if err != nil {
 			return err
 		}
-		payload, err := readPayload(l.r, n)
+		payload, err := l.payload(n)
 		if err != nil {
 			return err
 		}
@@ -70,10 +69,9 @@ func (c *callee) begin(ctx context.Context, wg *sync.WaitGroup, frame []byte) er
 	c.mu.Lock()
 	_, twice := c.calls[id]
 	// A caller frees its place a little before the callee does: there is slack.
-	busy := len(c.calls) >= 2*c.e.cfg.MaxCalls || c.bytes+len(frame) > maxCallBytes
+	busy := len(c.calls) >= 2*c.e.cfg.MaxCalls || !twice && !c.link.calls.take(len(frame))
 	if !twice && !busy {
 		c.calls[id] = cancel
-		c.bytes += len(frame)
 	}
 	c.mu.Unlock()
 	if twice {
@@ -88,8 +86,8 @@ func (c *callee) begin(ctx context.Context, wg *sync.WaitGroup, frame []byte) er
 		t, body := c.serve(ctx, kind, frame[callHeader:])
 		c.mu.Lock()
 		delete(c.calls, id)
-		c.bytes -= len(frame)
 		c.mu.Unlock()
+		c.link.calls.give(len(frame))
 		cancel()
 		if err := c.out.add(t, frame[:replyHeader], body); err != nil {
 			c.close() // the peer takes no answers

@@ -10,6 +10,7 @@ import (
 
 const (
 	bufferSize = 16 << 10 // of a connection, each way
+	leastSpeed = 16 << 10 // bytes of a frame that must come within its limit
 	pieceSize  = 64 << 10 // written under one deadline
 )
 
@@ -23,10 +24,16 @@ type wire struct {
 
 	readLimit  atomic.Int64 // time-out of the next reads, ns
 	writeLimit time.Duration
+	// frameLimit bounds the time for each leastSpeed bytes of a frame once its
+	// header has come, so that nobody holds the memory for a frame by a byte now
+	// and then. It and what follows belong to whoever reads.
+	frameLimit time.Duration
+	until      time.Time // zero outside frames
+	came       int       // bytes since until was set
 }
 
 func newWire(raw net.Conn, conn *tls.Conn, limit time.Duration) *wire {
-	w := &wire{raw: raw, tls: conn, writeLimit: limit}
+	w := &wire{raw: raw, tls: conn, writeLimit: limit, frameLimit: limit}
 	w.readLimit.Store(int64(limit))
 	w.r = bufio.NewReaderSize(wireReader{w}, bufferSize)
 	w.w = bufio.NewWriterSize(wireWriter{w}, bufferSize)
@@ -63,12 +70,43 @@ func (w *wire) writeChunk(c Chunk) error {
 	return w.w.Flush()
 }
 
-// wireReader reads from TLS under a fresh deadline each time.
+// payload reads a payload whose header was read.
+func (w *wire) payload(length int) ([]byte, error) {
+	w.hurry()
+	defer w.calm()
+	return readPayload(w.r, length)
+}
+
+// chunk reads the payload of a chunk frame whose header was read.
+func (w *wire) chunk(length int) (Chunk, error) {
+	w.hurry()
+	defer w.calm()
+	return readChunk(w.r, length)
+}
+
+// hurry begins the time that a frame has.
+func (w *wire) hurry() {
+	w.came, w.until = 0, time.Now().Add(w.frameLimit)
+	_ = w.raw.SetReadDeadline(w.until) // a closed connection fails by itself
+}
+
+// calm ends it.
+func (w *wire) calm() { w.until = time.Time{} }
+
+// wireReader reads from TLS: within a frame under the frame's deadline, which moves
+// on when enough has come, else under a fresh one each time.
 type wireReader struct{ *wire }
 
 func (r wireReader) Read(p []byte) (int, error) {
-	_ = r.raw.SetReadDeadline(time.Now().Add(time.Duration(r.readLimit.Load())))
-	return r.tls.Read(p)
+	switch {
+	case r.until.IsZero():
+		_ = r.raw.SetReadDeadline(time.Now().Add(time.Duration(r.readLimit.Load())))
+	case r.came >= leastSpeed:
+		r.hurry()
+	}
+	n, err := r.tls.Read(p)
+	r.came += n
+	return n, err
 }
 
 // wireWriter writes to TLS in pieces, each under a fresh deadline, so that a slow
