@@ -69,8 +69,23 @@ func (o *nodeOptions) listenHTTP() (net.Listener, error) {
 			address = net.JoinHostPort(host, port)
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return nil, usagef("--http %s: only loopback addresses are served, since HTTP is not encrypted", o.http)
+			return nil, notLoopback(o.http)
 		}
 	}
-	return listen("http", address, defaultHTTP)
+	ln, err := listen("http", address, defaultHTTP)
+	if err != nil {
+		return nil, err
+	}
+	if at, ok := ln.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() { // a "localhost" that is elsewhere
+		_ = ln.Close()
+		return nil, notLoopback(ln.Addr().String())
+	}
+	return ln, nil
+}
+
+// notLoopback refuses to serve HTTP to other machines: it is not encrypted, so
+// that its token and its sessions could be read on the way.
+func notLoopback(address string) error {
+	return withHint(usagef("--http %s: only loopback addresses are served, since HTTP is not encrypted", address),
+		"to use it from another machine:  ssh -L 24161:127.0.0.1:24161 HOST")
 }

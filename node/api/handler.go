@@ -11,10 +11,12 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 )
 
-// Limits on what a caller can make the daemon hold in memory.
+// Limits on what a caller can make the daemon hold in memory, and on how long it
+// may take to send headers, and a body that is no content.
 const (
 	maxHeaderBytes = 64 << 10
 	maxJSONBody    = 64 << 10
+	readTimeout    = 10 * time.Second
 )
 
 // Config says what a Handler serves.
@@ -133,11 +135,20 @@ func writeJSON(w http.ResponseWriter, status int, doc any) error {
 	return nil
 }
 
+// hurry gives the request's body a short time, until the function that it returns
+// is called: what is left of it would end a long call.
+func hurry(w http.ResponseWriter) (calm func()) {
+	c := http.NewResponseController(w)
+	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // in tests there is no connection
+	return func() { _ = c.SetReadDeadline(time.Time{}) }
+}
+
 // readJSON fills doc from the body; an empty body leaves it as it is.
 func readJSON(w http.ResponseWriter, r *http.Request, doc any) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
+	defer hurry(w)()
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSONBody))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(doc); err != nil {

@@ -11,17 +11,22 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // stopGrace is how long calls in progress may go on once Serve was told to stop.
 const stopGrace = 5 * time.Second
+
+// maxConns bounds the connections of one listener; more wait to be accepted.
+const maxConns = 128
 
 // Serve answers calls on ln until ctx ends, then waits a moment for those in
 // progress, and returns nil. It closes ln.
 func Serve(ctx context.Context, ln net.Listener, handler http.Handler, logger *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
@@ -35,7 +40,7 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, logger *s
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(ln)
+	err := server.Serve(netutil.LimitListener(ln, maxConns))
 	if !stop() {
 		<-stopped
 	}
