@@ -103,7 +103,7 @@ func (h *Handler) loginForm(w http.ResponseWriter, r *http.Request) {
 var errTicket = errors.New("the address was used before or is too old")
 
 func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
-	defer hurry(w)() // anybody may call this one
+	hurry(w) // anybody may call this one
 	r.Body = http.MaxBytesReader(w, r.Body, maxJSONBody)
 	session, ok := h.sessions.redeem(r.PostFormValue("ticket"))
 	if !ok {

@@ -135,12 +135,10 @@ func writeJSON(w http.ResponseWriter, status int, doc any) error {
 	return nil
 }
 
-// hurry gives the request's body a short time, until the function that it returns
-// is called: what is left of it would end a long call.
-func hurry(w http.ResponseWriter) (calm func()) {
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(readTimeout)) // in tests there is no connection
-	return func() { _ = c.SetReadDeadline(time.Time{}) }
+// hurry gives the request's body a short time. Once the body is read, the time does
+// not count any more.
+func hurry(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) // in tests there is no connection
 }
 
 // readJSON fills doc from the body; an empty body leaves it as it is.
@@ -148,7 +146,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, doc any) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
-	defer hurry(w)()
+	hurry(w)
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSONBody))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(doc); err != nil {

@@ -67,40 +67,6 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 	}
 }
 
-// A call that takes longer than its body may is not ended by that.
-func TestLongCallsGoOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		network := memnet.New(1)
-		ln, err := network.Listen("daemon:1")
-		require.NoError(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		done := make(chan error, 1)
-		go func() {
-			done <- Serve(ctx, ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				var doc struct{ Uses int }
-				assert.NoError(t, readJSON(w, r, &doc))
-				select {
-				case <-time.After(5 * readTimeout):
-				case <-r.Context().Done():
-					t.Error("the call was ended")
-				}
-			}), slog.New(slog.DiscardHandler))
-		}()
-		conn, err := network.Dialer("browser")(t.Context(), "tcp", "daemon:1")
-		require.NoError(t, err)
-		_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{\"uses\":1}")
-		require.NoError(t, err)
-		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		require.NoError(t, err)
-		assert.Equal(t, http.StatusOK, response.StatusCode)
-		_ = response.Body.Close()
-		_ = conn.Close()
-		cancel()
-		require.NoError(t, <-done)
-	})
-}
-
 func TestLongHeadersAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := serveBrowser(t, New(Config{}))()
