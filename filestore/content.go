@@ -29,6 +29,9 @@ type Content struct {
 	cache  []byte // for ReadAt; nil: none
 }
 
+// errGone marks content whose file is not there any more.
+var errGone = errors.New("the file is gone")
+
 // Open opens the content of name whose SHA-256 is sum, accepted or only
 // sealed. ErrNotFound if it is not here. Close it.
 func (s *Store) Open(name string, sum Hash) (*Content, error) {
@@ -51,19 +54,21 @@ func (s *Store) Open(name string, sum Hash) (*Content, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			c.f, err = s.disk.open(visible)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && (isPassing(err) || errors.Is(err, fs.ErrClosed)) {
 			return nil, fmt.Errorf("open: %w", err)
 		}
-		missing := err != nil
+		failure := err
 		again, err := s.locate(name, sum)
 		switch {
 		case err == nil && again.staged != c.staged || err != nil:
-			if !missing {
+			if failure == nil {
 				_ = c.f.Close()
 			}
 			continue // which fails if it is gone, and else finds the new copy
-		case missing:
-			return nil, fmt.Errorf("open: %w", s.lose(c, fmt.Errorf("%w: the file is gone", ErrNotFound)))
+		case errors.Is(failure, fs.ErrNotExist):
+			return nil, fmt.Errorf("open: %w", s.lose(c, fmt.Errorf("%w: %w", ErrNotFound, errGone)))
+		case failure != nil:
+			return nil, fmt.Errorf("open: %w", c.damaged(failure))
 		}
 		if n, err := c.f.size(); err != nil || n != c.size {
 			err = c.damaged(fmt.Errorf("%d bytes instead of %d", n, c.size))
@@ -247,7 +252,7 @@ func (c *Content) cachedChunk(i int) ([]byte, error) {
 // damaged makes sure that this copy is not served again. A file that cannot
 // be read is as good as a wrong one.
 func (c *Content) damaged(cause error) error {
-	if errors.Is(cause, fs.ErrClosed) {
+	if errors.Is(cause, fs.ErrClosed) || isPassing(cause) {
 		return cause
 	}
 	s := c.store
@@ -269,17 +274,17 @@ func (s *Store) saveList(root Hash, hashes []Hash) error {
 		b.Write(hashes[i][:])
 	}
 	temp := tempPath(listsDir)
-	f, err := s.disk.create(temp)
+	f, err := s.create(temp)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
-	if err == nil {
-		err = s.fail(f.sync())
+	if _, err = f.Write(b.Bytes()); err == nil {
+		err = f.sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = s.disk.rename(temp, listPath(root))
 	}
+	err = s.fail(err)
 	if err != nil {
 		return errors.Join(err, s.disk.remove(temp))
 	}

@@ -31,7 +31,9 @@ type Disk interface {
 	touch(path string, mode fs.FileMode, modified time.Time) error // zero time: leave it
 	syncDir(dir string) error                                      // makes creates, renames and removes in dir durable
 	free() (int64, error)                                          // bytes that may still be written
-	path(path string) string                                       // for people
+	setAside() error                                               // keeps reserveSize of them for giveBack, unless it does already
+	giveBack() error
+	path(path string) string // for people
 }
 
 // file is an open file. Written, it grows at its end.
@@ -41,6 +43,7 @@ type file interface {
 	io.Closer
 	size() (int64, error)
 	sync() error // makes data, mode, times and attribute durable
+	uncache()    // has what is read next come from the disk, where the system can be told
 	// setAttr and attr are the extended attribute user.dhtfs; both return
 	// errors.ErrUnsupported where the file system has none.
 	setAttr(value []byte) error

@@ -17,6 +17,7 @@
 //
 //	lock                        an empty file, locked while a Store is open
 //	registers.db                a bbolt database: the table of registers
+//	reserve                     4 MiB, given up when registers.db finds no room
 //	files/<position>/<name>     visible content; <position> in hex, <name> by Escape
 //	files/<position>/.dhtfs-*   content not yet visible
 //	files/.chunks/<root>        the SHA-256 of each chunk, 32 bytes each, of a
@@ -48,11 +49,19 @@
 //
 // Bytes are checked against their hashes each time they are read. What does
 // not match is never given out, and never again looked at: the file goes into
-// quarantine and its register is no longer held.
+// quarantine and its register is no longer held. Verify does the same for a
+// whole content, and reads it from the disk. That the system has run out of
+// file descriptors or memory is no damage.
 //
 // A sync that fails is not tried again, as the system may have dropped what it
-// could not write and report success the next time. The Store then refuses
-// everything that writes, with ErrDegraded, and goes on reading.
+// could not write and report success the next time. Nor is a write that the
+// disk refuses for another reason than that it is full; and a table with a
+// damaged entry is not decided upon. The Store then refuses everything that
+// writes, with ErrDegraded, and goes on reading what is whole. The next Open
+// sets a damaged table aside and rebuilds it.
+//
+// On a full disk content is refused and everything else goes on: MinFree bytes
+// are left to the table, and when others have filled the disk, the reserve.
 //
 // # Limits
 //

@@ -15,7 +15,7 @@ var (
 	ErrNoSpace   = errors.New("no space")                           // a *SpaceError, or the disk ran full while writing
 	ErrNoContent = errors.New("content is not held")                // a live record may not be accepted before its content
 	ErrLocked    = errors.New("directory is in use by another process")
-	ErrDegraded  = errors.New("disk failed, nothing more is written") // a sync failed; until the next Open
+	ErrDegraded  = errors.New("disk failed, nothing more is written") // a sync or a write failed, or the table is damaged; until the next Open
 	ErrClosed    = errors.New("store is closed")
 )
 

@@ -3,6 +3,7 @@ package filestore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path"
 	"strings"
@@ -122,11 +123,41 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	failing(d, OpWrite, "", syscall.EIO)
 	require.ErrorIs(t, put(s, ballot(2), "a", []byte("new")), syscall.EIO)
 	d.SetFault(nil)
-	require.NoError(t, s.Degraded(), "a failed write is reported and dropped")
 	requireContent(t, s, "a", []byte("a"))
 	requireClean(t, s, 1)
 	require.Zero(t, s.space.reserved)
 	require.NoError(t, s.Close())
+}
+
+// TestFailedWriteDegrades has writing fail for good in each way: the store says
+// that it is degraded, is not asked to write again, and goes on reading.
+func TestFailedWriteDegrades(t *testing.T) {
+	data := content(1, ChunkSize+1)
+	for _, cause := range []error{syscall.EIO, syscall.EROFS} {
+		for _, c := range []struct {
+			op   Op
+			part string
+		}{
+			{OpCreate, positionDir([20]byte{1})}, {OpWrite, positionDir([20]byte{1})}, {OpCreate, listsDir}, {OpWrite, listsDir},
+			{OpRename, listsDir}, {OpRename, "/a"}, {OpCommit, ""},
+		} {
+			t.Run(fmt.Sprintf("%s %s %s", cause, c.op, path.Base(c.part)), func(t *testing.T) {
+				d := NewMemDisk()
+				s, err := Open(Options{Disk: d, Positions: [][20]byte{{1}}})
+				require.NoError(t, err)
+				require.NoError(t, put(s, ballot(1), "a", []byte("a")))
+				require.NoError(t, put(s, ballot(1), "b", []byte("b")))
+				tries := failing(d, c.op, c.part, cause)
+				require.ErrorIs(t, put(s, ballot(2), "a", data), cause)
+				require.ErrorIs(t, s.Degraded(), ErrDegraded)
+				require.ErrorIs(t, s.Degraded(), cause)
+				require.ErrorIs(t, put(s, ballot(2), "b", data), ErrDegraded)
+				require.EqualValues(t, 1, tries.Load())
+				requireContent(t, s, "b", []byte("b"))
+				require.NoError(t, s.Close())
+			})
+		}
+	}
 }
 
 func TestUnreadableIsDamage(t *testing.T) {
@@ -243,6 +274,63 @@ func TestFullTable(t *testing.T) {
 	requireContent(t, s, "a", []byte("b"))
 	requireClean(t, s, 1)
 	require.NoError(t, s.Close())
+}
+
+// TestFullTableSpendsTheReserve has a commit find no room but for what was set
+// aside: deletes go on, content is refused until there is something aside again.
+func TestFullTableSpendsTheReserve(t *testing.T) {
+	d := NewMemDisk()
+	s, err := Open(Options{Disk: d, Positions: testPositions})
+	require.NoError(t, err)
+	require.NoError(t, put(s, ballot(1), "a", []byte("a")))
+	require.NoError(t, put(s, ballot(1), "b", []byte("b")))
+	full, given := true, 0
+	d.SetFault(func(op Op, p string) error {
+		switch {
+		case op == OpRemove && p == reserveFile:
+			full = false
+			given++
+		case op == OpCommit && full:
+			return ErrNoSpace
+		}
+		return nil
+	})
+	require.NoError(t, accept(s, ballot(2), Record{Name: "a", Deleted: true}))
+	requireContent(t, s, "a", nil)
+	require.Equal(t, 1, given)
+	d.SetCapacity(1)
+	var space *SpaceError
+	_, err = s.Stage("c", 0)
+	require.ErrorAs(t, err, &space, "the reserve comes first")
+	full = true
+	require.ErrorIs(t, accept(s, ballot(2), Record{Name: "b", Deleted: true}), ErrNoSpace)
+	require.Equal(t, 1, given, "it is given back once")
+	d.SetCapacity(1000)
+	require.NoError(t, s.setAside())
+	require.NoError(t, accept(s, ballot(3), Record{Name: "b", Deleted: true}))
+	require.Equal(t, 2, given)
+	require.NoError(t, s.Degraded())
+	require.NoError(t, s.Close())
+}
+
+// TestReserveFile looks at the space that is set aside in a directory.
+func TestReserveFile(t *testing.T) {
+	d := OSDisk(t.TempDir())
+	for range 2 {
+		s, err := Open(Options{Disk: d, Positions: testPositions})
+		require.NoError(t, err)
+		info, err := d.stat(reserveFile)
+		require.NoError(t, err)
+		require.EqualValues(t, reserveSize, info.Size())
+		require.True(t, s.spend())
+		require.False(t, s.spend())
+		_, err = d.stat(reserveFile)
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		require.NoError(t, put(s, ballot(1), "a", []byte("a")), "setting aside comes first")
+		_, err = d.stat(reserveFile)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+	}
 }
 
 func TestMemDiskKeepsBooks(t *testing.T) {

@@ -325,6 +325,22 @@ func (d *MemDisk) free() (int64, error) {
 	return max(0, d.capacity-d.used), nil
 }
 
+// A MemDisk's table takes none of its capacity, so there is nothing to set aside.
+func (d *MemDisk) setAside() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.used >= d.capacity {
+		return fmt.Errorf("set space aside: %w", ErrNoSpace)
+	}
+	return nil
+}
+
+func (d *MemDisk) giveBack() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.check(OpRemove, reserveFile)
+}
+
 func (d *MemDisk) path(path string) string { return path }
 
 // memFile is an open file of a MemDisk.
@@ -395,6 +411,8 @@ func (f *memFile) attr() ([]byte, error) {
 	}
 	return slices.Clone(f.node.attr), nil
 }
+
+func (f *memFile) uncache() {}
 
 func (f *memFile) Close() error { return nil }
 

@@ -23,11 +23,11 @@ func (s *Store) Meta(key string) ([]byte, error) {
 	}
 	value, err := s.tab.get(k)
 	if err != nil || value == nil {
-		return nil, err
+		return nil, s.fail(err)
 	}
 	body, ok := checkedBody(k, value)
 	if !ok {
-		return nil, fmt.Errorf("meta: %w: %s", errDamagedTable, key)
+		return nil, s.unreadable(fmt.Errorf("meta: %w: %s", errDamagedTable, key))
 	}
 	return body, nil
 }

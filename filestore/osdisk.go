@@ -167,5 +167,7 @@ func (f *osFile) sync() error {
 	return nil
 }
 
+func (f *osFile) uncache() { dropCache(f.File) }
+
 func (f *osFile) setAttr(value []byte) error { return setAttr(f.File, value) }
 func (f *osFile) attr() ([]byte, error)      { return getAttr(f.File) }

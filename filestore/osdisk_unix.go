@@ -22,6 +22,18 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
+// isBroken reports whether an error of writing says that the disk has failed or
+// takes no writes any more.
+func isBroken(err error) bool {
+	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV)
+}
+
+// isPassing reports whether an error of opening or reading is no fault of the
+// file: the system has run out of something.
+func isPassing(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
+}
+
 func syncDirFile(f *os.File) error {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("%w: %w", errSync, err)

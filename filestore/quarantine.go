@@ -13,19 +13,28 @@ import (
 // register is no longer held, and the file is put into quarantine. It returns
 // cause with whatever went wrong on the way.
 func (s *Store) lose(c *Content, cause error) error {
+	lost, err := s.condemn(c, cause)
+	if lost {
+		s.onDamage(c.name)
+	}
+	return errors.Join(cause, err)
+}
+
+// condemn does what lose says, and reports whether the copy was in use.
+func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 	visible, err := s.visible(c.name)
 	if err != nil {
-		return errors.Join(cause, err)
+		return false, err
 	}
 	leave := s.enter(visible)
 	defer leave()
 	e, err := s.load(c.name)
 	if err != nil {
-		return errors.Join(cause, err)
+		return false, err
 	}
 	if !e.Held || e.File != c.staged {
 		s.loseStage(c)
-		return cause
+		return false, nil
 	}
 	s.log.Error("content is damaged", "name", c.name, "path", s.disk.path(visible), "err", cause)
 	s.giveUp(e)
@@ -42,10 +51,10 @@ func (s *Store) lose(c *Content, cause error) error {
 	if err == nil {
 		err = s.commit(write{key, value})
 	}
-	if err != nil && !errors.Is(err, ErrDegraded) {
-		return errors.Join(cause, err)
+	if errors.Is(err, ErrDegraded) {
+		err = nil // remembered all the same, until the next Open finds it again
 	}
-	return cause
+	return true, err
 }
 
 // loseStage drops the sealed stage that c was opened from.
@@ -76,11 +85,11 @@ func (s *Store) giveUp(e *entry) {
 func (s *Store) quarantine(at string) error {
 	dir := path.Join(quarantineDir, rand.Text())
 	if err := s.disk.mkdir(dir); err != nil {
-		return err
+		return s.fail(err)
 	}
 	to := path.Join(dir, path.Base(at))
 	if err := s.disk.rename(at, to); err != nil {
-		return errors.Join(err, s.disk.remove(dir))
+		return errors.Join(s.fail(err), s.disk.remove(dir))
 	}
 	s.log.Warn("moved to quarantine", "from", s.disk.path(at), "to", s.disk.path(to))
 	for _, changed := range []string{path.Dir(at), dir, quarantineDir} {

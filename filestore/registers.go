@@ -27,7 +27,8 @@ const registersPage = 256
 // on behind from, the Cursor of the last Entry seen, unless that is zero.
 // Registers changed meanwhile may be listed as they were or as they are; no
 // transaction stays open between two. Those that a failed commit left unknown
-// are left out. An error ends the listing.
+// or that are damaged are left out; the store is then degraded. An error ends
+// the listing.
 func (s *Store) Registers(after, upTo [20]byte, from Cursor) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		wraps := bytes.Compare(after[:], upTo[:]) >= 0
@@ -65,8 +66,8 @@ func (s *Store) listTo(start []byte, upTo [20]byte, yield func(Entry, error) boo
 			}
 			e, err := decodeEntry(p.key, p.value)
 			if err != nil {
-				yield(Entry{}, fmt.Errorf("list registers: %w", err))
-				return false
+				_ = s.fail(err)
+				continue
 			}
 			if s.judge(p.key, e) != nil {
 				continue
@@ -87,5 +88,6 @@ func (s *Store) page(start []byte) ([]pair, error) {
 		return nil, err
 	}
 	defer s.end()
-	return s.tab.page(start, registersPage)
+	pairs, err := s.tab.page(start, registersPage)
+	return pairs, s.fail(err)
 }

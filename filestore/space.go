@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -44,6 +45,11 @@ func (s *Store) room(used space) (int64, error) {
 
 // reserve sets n bytes aside for st, or returns a *SpaceError.
 func (s *Store) reserve(st *Stage, n int64) error {
+	if err := s.setAside(); errors.Is(err, ErrNoSpace) {
+		return &SpaceError{Needed: n}
+	} else if err != nil {
+		return s.fail(err)
+	}
 	s.mu.Lock()
 	used := s.space
 	s.mu.Unlock()

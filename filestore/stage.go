@@ -56,11 +56,26 @@ func (s *Store) Stage(name string, size int64) (*Stage, error) {
 	if err := s.reserve(st, max(0, size)); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
 	}
-	if st.f, err = s.disk.create(st.path); err != nil {
+	if st.f, err = s.create(st.path); err != nil {
 		s.release(st)
 		return nil, fmt.Errorf("stage: %w", err)
 	}
 	return st, nil
+}
+
+// create makes a file, and its directory where somebody has removed that.
+func (s *Store) create(at string) (file, error) {
+	f, err := s.disk.create(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir := path.Dir(at)
+		if err = s.disk.mkdir(dir); err == nil {
+			err = s.syncDir(path.Dir(dir))
+		}
+		if err == nil {
+			f, err = s.disk.create(at)
+		}
+	}
+	return f, s.fail(err)
 }
 
 // mayStage finds out early what Update would refuse. It waits its turn, since
@@ -135,7 +150,7 @@ func (st *Stage) put(p []byte) error {
 	n, err := st.f.Write(p)
 	s.wrote(st, int64(n))
 	if err != nil {
-		st.err = fmt.Errorf("stage: %w", err)
+		st.err = fmt.Errorf("stage: %w", s.fail(err))
 	}
 	return st.err
 }
@@ -180,7 +195,7 @@ func (st *Stage) seal(rec *Record) error {
 	err := st.f.Close()
 	st.f = nil
 	if err != nil {
-		return err
+		return s.fail(err)
 	}
 	s.mu.Lock()
 	s.useList(rec, 1)

@@ -25,6 +25,9 @@ type Options struct {
 	// MinFree is how many bytes of the disk are left free, so that deletes
 	// and records can still be written when no content fits; zero is none.
 	MinFree int64
+	// OnDamage is called with the name of content that was found damaged or gone
+	// and is held no more. It must not block nor use the Store; nil: nobody is told.
+	OnDamage func(name string)
 	// Logger gets what nobody is told otherwise; nil discards it.
 	Logger *slog.Logger
 }
@@ -38,6 +41,7 @@ type Store struct {
 	positions [][20]byte // sorted
 	capacity  int64
 	minFree   int64
+	onDamage  func(name string)
 
 	tab      table
 	commits  *batcher[write]
@@ -58,6 +62,7 @@ type Store struct {
 	sealed   map[string][]*Stage // by name: durable, not accepted yet
 	lists    map[Hash]int        // how many contents here use a hash list
 	space    space
+	spent    bool // nothing is set aside for the table
 }
 
 // Open opens the store, alone: ErrLocked if another process or Store has it.
@@ -75,6 +80,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree,
+		onDamage:  o.OnDamage,
 		positions: slices.Clone(o.Positions),
 		syncs:     map[string]*batcher[struct{}]{},
 		counter:   newCounter(),
@@ -87,18 +93,25 @@ func Open(o Options) (*Store, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	slices.SortFunc(s.positions, func(a, b [20]byte) int { return bytes.Compare(a[:], b[:]) })
+	if s.onDamage == nil {
+		s.onDamage = func(string) {}
+	}
 	s.commits = newBatcher(s.runCommit)
 
 	var err error
 	if s.unlock, err = disk.lock(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
+	s.spent = true // until it is known to be there
 	if err := s.recover(); err != nil {
 		if s.tab != nil {
 			err = errors.Join(err, s.tab.close())
 		}
 		s.unlock()
 		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.setAside(); err != nil {
+		s.log.Warn("cannot set space aside for registers", "err", err)
 	}
 	return s, nil
 }
@@ -154,7 +167,7 @@ func (s *Store) Rebuilt() bool { return s.rebuilt }
 // does not, a lost table cannot be rebuilt.
 func (s *Store) XattrOK() bool { return s.hasAttrs }
 
-// Degraded returns nil, or an error that wraps ErrDegraded and the failed sync
+// Degraded returns nil, or an error that wraps ErrDegraded and the failure
 // because of which this Store writes nothing more.
 func (s *Store) Degraded() error {
 	s.mu.Lock()
@@ -162,9 +175,10 @@ func (s *Store) Degraded() error {
 	return s.degraded
 }
 
-// fail degrades the store if err is the failure of a sync, and returns err.
+// fail degrades the store if err, of something that writes or of the table,
+// says that they can not be relied on any more, and returns err.
 func (s *Store) fail(err error) error {
-	if !errors.Is(err, errSync) {
+	if !errors.Is(err, errSync) && !errors.Is(err, errDamagedTable) && !isBroken(err) {
 		return err
 	}
 	s.mu.Lock()
@@ -174,7 +188,7 @@ func (s *Store) fail(err error) error {
 	}
 	s.mu.Unlock()
 	if first {
-		s.log.Error("a sync failed: nothing more is written", "err", err)
+		s.log.Error("the disk failed: nothing more is written", "err", err)
 	}
 	return err
 }
@@ -247,7 +261,7 @@ func (s *Store) runCommit(writes []write) error {
 	if err := s.Degraded(); err != nil {
 		return err
 	}
-	err := s.tab.apply(writes)
+	err := s.apply(writes)
 	if err == nil || errors.Is(err, ErrNoSpace) {
 		return err
 	}
@@ -264,16 +278,23 @@ func (s *Store) runCommit(writes []write) error {
 func (s *Store) load(name string) (*entry, error) {
 	key := registerKey(name)
 	value, err := s.tab.get(key)
-	if err != nil {
-		return nil, fmt.Errorf("read register: %w", err)
-	}
 	e := new(entry)
-	if value != nil {
-		if e, err = decodeEntry(key, value); err != nil {
-			return nil, err
-		}
+	if err == nil && value != nil {
+		e, err = decodeEntry(key, value)
+	}
+	if err != nil {
+		return nil, s.unreadable(fmt.Errorf("read register: %w", err))
 	}
 	return e, s.judge(key, e)
+}
+
+// unreadable is what to say of an entry that the table does not give out: when
+// the table is damaged, that the store is degraded.
+func (s *Store) unreadable(err error) error {
+	if errors.Is(s.fail(err), errDamagedTable) {
+		return fmt.Errorf("%w: %w", ErrDegraded, err)
+	}
+	return err
 }
 
 // judge corrects e by what is known beyond the table.

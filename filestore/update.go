@@ -171,7 +171,7 @@ func (s *Store) settle(visible string, e *entry) error {
 			return nil
 		}
 		if err := s.disk.rename(at, visible); err != nil {
-			return err
+			return s.fail(err)
 		}
 	case e.Sweep:
 		err := s.disk.remove(visible)
@@ -179,7 +179,7 @@ func (s *Store) settle(visible string, e *entry) error {
 			return nil
 		}
 		if err != nil {
-			return err
+			return s.fail(err)
 		}
 	default:
 		return nil
