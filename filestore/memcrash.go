@@ -83,6 +83,7 @@ func tornAt(w span, rng *rand.Rand) int {
 
 // sync makes f's writes durable, but for those that a failed sync has doomed.
 func (f *memFile) sync() error {
+	f.disk.linger()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	n := f.node
@@ -101,6 +102,7 @@ func (f *memFile) sync() error {
 }
 
 func (d *MemDisk) syncDir(dir string) error {
+	d.linger()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n, err := d.node("sync", dir)

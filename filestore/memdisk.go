@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,7 @@ type MemDisk struct {
 	used     int64
 	capacity int64
 	fault    func(Op, string) error
+	latency  atomic.Int64 // of whatever reads, writes or saves, in nanoseconds
 
 	noAttrs bool                  // as on a file system without extended attributes
 	folds   bool                  // as on a file system that ignores case
@@ -99,6 +101,16 @@ func (d *MemDisk) SetFault(f func(op Op, path string) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fault = f
+}
+
+// SetLatency has every read, write, sync and commit take so long.
+func (d *MemDisk) SetLatency(latency time.Duration) { d.latency.Store(int64(latency)) }
+
+// linger waits for as long as the disk takes. d.mu is not held.
+func (d *MemDisk) linger() {
+	if latency := d.latency.Load(); latency > 0 {
+		time.Sleep(time.Duration(latency))
+	}
 }
 
 // Damage flips a bit of the byte at off of a file.
@@ -351,6 +363,7 @@ type memFile struct {
 }
 
 func (f *memFile) Write(p []byte) (int, error) {
+	f.disk.linger()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	err := f.disk.check(OpWrite, f.path)
@@ -369,6 +382,7 @@ func (f *memFile) Write(p []byte) (int, error) {
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
+	f.disk.linger()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
 	if err := f.disk.check(OpRead, f.path); err != nil {

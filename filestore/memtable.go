@@ -58,6 +58,7 @@ func (t *memTable) page(after []byte, n int) ([]pair, error) {
 }
 
 func (t *memTable) apply(writes []write) error {
+	t.disk.linger()
 	t.disk.mu.Lock()
 	defer t.disk.mu.Unlock()
 	if err := t.disk.check(OpCommit, tableFile); err != nil {

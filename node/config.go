@@ -35,6 +35,9 @@ type Config struct {
 	Version string
 	// Dial opens connections to other nodes. Nil: the network's.
 	Dial transfer.DialFunc
+	// Now is the clock by which certificates are judged; everything else is timed
+	// by package time. Nil: time.Now.
+	Now func() time.Time
 	// Logger gets what people who run the node want to know. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Timing of repair. The zero value is right but for tests.

@@ -136,14 +136,7 @@ func applyDelete(cur *filestore.Record, req changeRequest) (filestore.Record, fi
 func applyCompare(cur *filestore.Record, req changeRequest) (filestore.Record, filestore.Result) {
 	switch {
 	case cur == nil || cur.Deleted: // gone since: the content is needed after all
-		next := filestore.Record{
-			Format: filestore.RecordFormat, Name: req.Name, Op: req.Op,
-			Deleted: true, DeletedAt: time.Now().UnixNano(),
-		}
-		if cur != nil {
-			next = *cur
-		}
-		return next, filestore.ResultNotFound
+		return filestore.Record{}, 0
 	case cur.SHA256 == req.Content.SHA256 && cur.Size == req.Content.Size:
 		return *cur, filestore.ResultIdentical
 	}

@@ -102,7 +102,7 @@ func (n *Node) open() (err error) {
 	n.members.save()
 	n.net, err = transfer.New(transfer.Config{
 		Identity: n.membership.identity, Handler: handler{n}, Version: n.cfg.Version, Join: n.onJoin, Dial: n.cfg.Dial,
-		Check: n.members.set.Check, Errors: wireErrors(), Logger: n.log,
+		Check: n.members.set.Check, Errors: wireErrors(), Now: n.cfg.Now, Logger: n.log,
 	})
 	if err != nil {
 		return err

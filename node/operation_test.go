@@ -105,6 +105,25 @@ func TestARetriedDelete(t *testing.T) {
 	})
 }
 
+// What was refused is never carried out later, not even by an attempt that was
+// under way all the time.
+func TestARefusalIsRemembered(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+		r.Store(r.Members[0], "file", []byte("first"), node.StoreOptions{})
+		refused := node.StoreOptions{Op: node.NewOp(), Base: changes(t, r.Members[0], "file")}
+		store := func(m *ringtest.Member) error {
+			_, err := m.Store(t.Context(), "file", bytes.NewReader([]byte("second")), refused)
+			return err
+		}
+		require.ErrorIs(t, store(r.Members[1]), node.ErrExists)
+		r.Delete(r.Members[2], "file")
+		for _, m := range r.Members {
+			require.ErrorIs(t, store(m), node.ErrExists, m.Host)
+			r.CheckName(m, "file", nil)
+		}
+	})
+}
+
 func TestTheHistoryEnds(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
 		early := node.StoreOptions{Op: node.NewOp(), IfExists: node.Replace}

@@ -62,7 +62,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 			return n.answerRetry(ctx, h)
 		}
 		if there := f.live(); there != nil && there.Op != h.Op && !h.replaces(there) {
-			return n.compareStored(ctx, h, f.changes(), content)
+			return n.compareStored(ctx, h, content)
 		}
 	}
 	feed := &feed{content: content, encoder: encoder, identity: n.membership.identity, header: &h}
@@ -113,9 +113,11 @@ func (n *Node) answerRetry(ctx context.Context, h storeHeader) (StoreResult, err
 }
 
 // compareStored is a store of a name that is taken and not to be replaced: the
-// content is only compared with what is there, and goes nowhere. It is an
-// operation of its own, since it may turn out that the content is needed.
-func (n *Node) compareStored(ctx context.Context, h storeHeader, base uint64, content io.Reader) (StoreResult, error) {
+// content is only compared with what is there, and goes nowhere. How that comes
+// out is remembered under the store's own ID, so that an attempt that is still
+// under way somewhere cannot store what was refused here. It may turn out that
+// the content is needed after all: then nothing is remembered.
+func (n *Node) compareStored(ctx context.Context, h storeHeader, content io.Reader) (StoreResult, error) {
 	d := filestore.NewDigest()
 	if _, err := io.Copy(d, content); err != nil {
 		return StoreResult{}, fmt.Errorf("%w: %w", ErrInterrupted, err)
@@ -124,10 +126,13 @@ func (n *Node) compareStored(ctx context.Context, h storeHeader, base uint64, co
 		return StoreResult{}, err
 	}
 	req := changeRequest{
-		Name: h.Name, Op: NewOp(), Base: base, IfExists: h.IfExists,
+		Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists,
 		Content: contentTrailer{Size: d.Size(), SHA256: d.SHA256(), Root: d.Root()},
 	}
 	reply, err := n.requestChange(ctx, req)
+	if errors.Is(err, ErrNotFound) {
+		return StoreResult{}, fmt.Errorf("%w: the file was deleted meanwhile", ErrInterrupted)
+	}
 	if err != nil {
 		return StoreResult{}, err
 	}

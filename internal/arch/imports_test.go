@@ -50,6 +50,7 @@ var rooms = map[string]room{
 	"internal":     {reach: []string{"chord", "filestore", "transfer", "transfer/trust"}},
 	// ringtest runs whole nodes; only tests import it.
 	"internal/ringtest": {reach: []string{"internal", "node", "chord", "filestore", "transfer", "transfer/trust"}},
+	"internal/simulate": {reach: []string{"internal", "internal/ringtest", "node", "chord", "filestore", "transfer", "transfer/trust"}},
 }
 
 // unwanted are packages that nothing of ours imports, tests included.

@@ -169,6 +169,17 @@ func (n *Network) stop(name string, silent bool) {
 	n.update(func() {})
 }
 
+// Connections counts the ends of connections that are open.
+func (n *Network) Connections() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	open := 0
+	for _, h := range n.hosts {
+		open += len(h.conns)
+	}
+	return open
+}
+
 // Listen listens at host:port; port 0 takes a free one.
 func (n *Network) Listen(address string) (net.Listener, error) {
 	name, port, err := net.SplitHostPort(address)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,7 @@ type Member struct {
 	Host       string // on the network, and its label
 	Addr       string // where it listens; empty: at a new port the next time it starts
 	Disk       *Disk
+	Skew       time.Duration // how far its clock is ahead, as certificates are judged; from the next start on
 
 	ring *Ring
 	run  *run // nil: it does not run
@@ -50,7 +52,7 @@ func (r *Ring) Start(m *Member) {
 	dial := r.Net.Dialer(m.Host)
 	m.Node, err = node.New(node.Config{
 		Membership: m.Membership, Listener: listener, Disk: m.Disk, Version: "test",
-		Timing: r.opts.Timing, Logger: r.logger.With("at-node", m.Host),
+		Timing: r.opts.Timing, Logger: r.logger.With("at-node", m.Host), Now: m.now,
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if life.dead.Load() {
 				return nil, syscall.ENETDOWN
@@ -65,6 +67,8 @@ func (r *Ring) Start(m *Member) {
 	go func() { life.ended <- n.Run(ctx) }()
 	m.run = life
 }
+
+func (m *Member) now() time.Time { return time.Now().Add(m.Skew) }
 
 // Stop ends a member as its daemon does when it is told to.
 func (r *Ring) Stop(m *Member) {
@@ -89,11 +93,23 @@ var errPower = errors.New("no power")
 // of the rest as the seed says.
 func (r *Ring) Crash(members ...*Member) {
 	r.t.Helper()
+	r.crash(r.Net.Kill, members)
+}
+
+// Blackout is Crash without the resets: who has a connection to one of the
+// members is told nothing until it starts again.
+func (r *Ring) Blackout(members ...*Member) {
+	r.t.Helper()
+	r.crash(r.Net.Down, members)
+}
+
+func (r *Ring) crash(unplug func(host string), members []*Member) {
+	r.t.Helper()
 	for _, m := range members {
 		require.NotNil(r.t, m.run, "%s does not run", m.Host)
 		m.run.dead.Store(true)
 		m.Disk.SetFault(func(filestore.Op, string) error { return errPower })
-		r.Net.Kill(m.Host)
+		unplug(m.Host)
 		m.run.cancel()
 	}
 	for _, m := range members {

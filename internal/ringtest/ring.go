@@ -24,9 +24,10 @@ const logVariable = "DHTFS_TEST_LOG"
 // Options describe a ring. The zero value is a ring of no members with the
 // product's own settings, on a network without delays.
 type Options struct {
-	Nodes         int // members to begin with
-	N, W, R       int // of the ring; zero: the product's
-	VNodes        int // positions of each member; zero: one
+	Nodes         int  // members to begin with
+	N, W, R       int  // of the ring; zero: the product's
+	VNodes        int  // positions of each member; zero: one
+	AtOnce        bool // all but the founder join together, which takes less time
 	Seed          uint64
 	Timing        node.Timing
 	Delay, Jitter time.Duration // of every message
@@ -74,6 +75,11 @@ func start(t *testing.T, o Options) *Ring {
 		}))
 	}
 	r.Net.SetDelays(o.Delay, o.Jitter)
+	if o.AtOnce && o.Nodes > 0 {
+		r.Join()
+		r.JoinAtOnce(o.Nodes - 1)
+		return r
+	}
 	for range o.Nodes {
 		r.Join()
 	}
@@ -95,6 +101,19 @@ func (r *Ring) Join() *Member {
 	r.Start(m)
 	r.Ready(m)
 	return m
+}
+
+// JoinAtOnce adds members that start at one instant, and waits until all are ready.
+func (r *Ring) JoinAtOnce(count int) {
+	r.t.Helper()
+	var joined []*Member
+	for range count {
+		joined = append(joined, r.Admit())
+	}
+	for _, m := range joined {
+		r.Start(m)
+	}
+	r.Ready(joined...)
 }
 
 // Admit adds a member that is not started yet.

@@ -12,8 +12,9 @@ type Change struct {
 	Base uint64 // the name's change counter before the operation's first attempt
 	// Apply computes the value that follows cur, which is nil for a name that
 	// was never stored. A failed precondition returns cur as it is, a tombstone
-	// for nil, with the result that says so. Voters, counter and history are
-	// not its business.
+	// for nil, with the result that says so. With no result at all (zero) there
+	// is nothing to be remembered and the round proposes nothing: Absent. Voters,
+	// counter and history are not its business.
 	Apply func(cur *filestore.Record) (filestore.Record, filestore.Result)
 }
 
@@ -33,7 +34,7 @@ const (
 	Propose             // send Accept
 	Chosen              // the record is chosen; further acceptances may be fed to count copies
 	Again               // this ballot cannot win: begin a new round with a greater one
-	Absent              // a majority knows that there is no record, and the task makes none
+	Absent              // a majority knows that there is no record, or none that the change is about, and the task makes none
 	Unknown             // the operation is older than the history: nobody can tell whether it happened
 )
 
@@ -123,8 +124,8 @@ func (r *Round) propose() Next {
 		p.Voters = filestore.Voters{New: r.view.Voters.New}
 	}
 	if c := r.task.Change; c != nil {
-		if !r.apply(c, &p) {
-			return Unknown
+		if step := r.apply(c, &p); step != Propose {
+			return step
 		}
 	} else if r.best == nil {
 		return Absent
@@ -146,25 +147,29 @@ func (r *Round) mayDropOld() bool {
 }
 
 // apply puts the change, or the remembered result of an earlier attempt, into
-// the proposal; false when the history no longer reaches back far enough.
-func (r *Round) apply(c *Change, p *filestore.Record) bool {
+// the proposal: Propose. Unknown when the history no longer reaches back far
+// enough, Absent when the change comes to nothing.
+func (r *Round) apply(c *Change, p *filestore.Record) Next {
 	for _, h := range p.History {
 		if h.Op == c.Op {
 			r.result = h.Result
-			return true
+			return Propose
 		}
 	}
 	if p.Changes > c.Base && p.Changes-c.Base > filestore.HistoryLen {
-		return false
+		return Unknown
 	}
 	next, result := c.Apply(r.best)
+	if result == 0 {
+		return Absent
+	}
 	next.Name, next.Voters, next.Changes = r.name, p.Voters, p.Changes+1
 	next.History = append(slices.Clone(p.History), filestore.Change{Op: c.Op, Result: result})
 	if n := len(next.History); n > filestore.HistoryLen {
 		next.History = next.History[n-filestore.HistoryLen:]
 	}
 	*p, r.result = next, result
-	return true
+	return Propose
 }
 
 // Accept is the second message and the machines it goes to: the voters, and

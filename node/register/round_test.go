@@ -139,6 +139,13 @@ func TestRoundWithoutRecord(t *testing.T) {
 	}
 }
 
+// A change that comes to nothing is proposed to nobody.
+func TestRoundWithoutAResult(t *testing.T) {
+	task := register.Task{Change: &register.Change{Op: filestore.OpID{200}, Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) { return *cur, 0 }}}
+	r := newRound(view(voters(0, 1, 2), 4), task)
+	assert.Equal(t, register.Absent, promises(t, r, promise(4, record(voters(0, 1, 2), 4)), 0, 1))
+}
+
 func TestRoundKnowsARetry(t *testing.T) {
 	newest := record(voters(0, 1, 2), 20)
 	done := newest.History[2]

@@ -1,7 +1,8 @@
-package node_test
+package simulate
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,10 @@ const (
 	taken                 // other content has the name
 	absent                // the name is not stored
 )
+
+func (r result) String() string {
+	return [...]string{"unknown", "done", "taken", "absent"}[r]
+}
 
 // operation is one call of a client, all its attempts together. Values are
 // numbered; 0 is that of a name that is not stored.
@@ -75,6 +80,15 @@ func (h *history) end(o *operation, r result) {
 	defer h.mu.Unlock()
 	h.clock++
 	o.returned, o.until, o.result = h.clock, time.Since(h.start), r
+}
+
+// wrote reports whether somebody tried to store a value under a name.
+func (h *history) wrote(name string, value int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.ops, func(o *operation) bool {
+		return o.name == name && o.value == value && (o.kind == put || o.kind == putIfAbsent)
+	})
 }
 
 // step is what an operation does to a name that has a value, and whether that
@@ -129,11 +143,11 @@ func (h *history) check(t *testing.T) {
 	}
 }
 
+// print logs the operations of a name, or of all.
 func (h *history) print(t *testing.T, name string) {
 	for _, o := range h.ops {
-		if o.name == name {
-			t.Logf("%12v to %12v: client %d: %v %d: %v", o.from, o.until, o.client, o.kind, o.value,
-				[...]string{"unknown", "done", "taken", "absent"}[o.result])
+		if o.name == name || name == "" {
+			t.Logf("%12v to %12v: client %d: %v %d of %s: %v", o.from, o.until, o.client, o.kind, o.value, o.name, o.result)
 		}
 	}
 }
