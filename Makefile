@@ -54,6 +54,10 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 sim: ## run the tests that simulate, with SEEDS seeds each (1000)
 	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=120m $(sort $(dir $(addprefix ./,$(shell git grep -l DHTFS_SIM_SEEDS -- '*_test.go'))))
 
+.PHONY: mutants
+mutants: ## take one rule after the other out of the source: the tests must notice
+	DHTFS_MUTANTS=1 nice go test -count=1 -timeout=120m -v -run '^TestMutants' ./internal/mutants
+
 .PHONY: long
 long: ## run the tests with real daemons in their long form: 2 GiB, thousands of files
 	DHTFS_LONG=1 go test -count=1 -timeout=60m -v ./cmd/dhtfs

@@ -1,6 +1,10 @@
 package node
 
-import "github.com/dhtfs/dhtfs/chord"
+import (
+	"slices"
+
+	"github.com/dhtfs/dhtfs/chord"
+)
 
 // arc is the stretch (After, UpTo] of the ring; equal ends mean all of it.
 type arc struct {
@@ -51,4 +55,32 @@ func (s arcs) cover(a arc) bool {
 		}
 		at = reach.Distance(at)
 	}
+}
+
+// within are the parts of an arc that s covers.
+func (s arcs) within(x arc) (parts arcs) {
+	cuts := []chord.ID{x.UpTo}
+	for _, a := range s {
+		for _, end := range []chord.ID{a.After, a.UpTo} {
+			if end != x.After && x.contains(end) {
+				cuts = append(cuts, end)
+			}
+		}
+	}
+	slices.SortFunc(cuts[1:], func(a, b chord.ID) int { return x.After.Distance(a).Compare(x.After.Distance(b)) })
+	at := x.After
+	for _, end := range append(cuts[1:], x.UpTo) {
+		part := arc{at, end}
+		if at == end && len(cuts) > 1 || !s.cover(part) {
+			at = end
+			continue
+		}
+		if last := len(parts) - 1; last >= 0 && parts[last].UpTo == at {
+			parts[last].UpTo = end
+		} else {
+			parts = append(parts, part)
+		}
+		at = end
+	}
+	return parts
 }

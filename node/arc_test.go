@@ -28,3 +28,18 @@ func TestCoverAgainstCounting(t *testing.T) {
 		assert.Equal(t, want, s.cover(a))
 	})
 }
+
+// TestWithinAgainstCounting compares within with trying each of the sixteen points.
+func TestWithinAgainstCounting(t *testing.T) {
+	point := rapid.Map(rapid.ByteRange(0, 15), smallID)
+	one := rapid.Custom(func(t *rapid.T) arc { return arc{point.Draw(t, "after"), point.Draw(t, "upTo")} })
+	rapid.Check(t, func(t *rapid.T) {
+		s := arcs(rapid.SliceOfN(one, 0, 5).Draw(t, "arcs"))
+		x := one.Draw(t, "arc")
+		parts := s.within(x)
+		for b := range byte(16) {
+			at := smallID(b)
+			assert.Equal(t, x.contains(at) && s.contains(at), parts.contains(at), "%v within %v: %v", s, x, parts)
+		}
+	})
+}

@@ -140,14 +140,10 @@ func (a *authority) retain(mine arcs) error {
 		}
 	}
 	for _, x := range mine {
-		if !known.cover(x) {
-			if a.claims.cover(x) {
-				claims = append(claims, x)
-			}
-			continue
-		}
-		if !a.pendingIn(x) {
+		if known.cover(x) && !a.pendingIn(x) {
 			claims = append(claims, x)
+		} else { // what was claimed stays claimed, even if a death has joined arcs meanwhile
+			claims = append(claims, a.claims.within(x)...)
 		}
 	}
 	same := slices.Equal(claims, a.claims)

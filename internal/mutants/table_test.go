@@ -1,0 +1,120 @@
+package mutants
+
+// mutant is one rule taken out.
+type mutant struct {
+	rule string // that is missing
+	file string // below the root
+	old  string // occurs once in it
+	new  string
+	pkg  string // whose tests are run
+	test string // the test, or a pattern of several, that must fail
+}
+
+var table = []mutant{
+	// What is durable, and when.
+	{
+		"content's directory is synced before a record may name it", "filestore/stage.go",
+		"if err := s.syncDir(path.Dir(st.path)); err != nil {", "if err := error(nil); err != nil {",
+		"./filestore", "TestCrashAtEveryOperation",
+	},
+	{
+		"content is synced before a record may name it", "filestore/stage.go",
+		"if err := st.f.sync(); err != nil {", "if err := error(nil); err != nil {",
+		"./filestore", "TestCrashAtEveryOperation",
+	},
+	{
+		"after a failed sync nothing more is written", "filestore/store.go",
+		"if err := s.disk.syncDir(dir); err != nil {\n\t\treturn s.fail(", "if err := s.disk.syncDir(dir); err != nil {\n\t\treturn (",
+		"./filestore", "TestFailedSyncDegrades|TestSyncAfterAFailedOne",
+	},
+	{
+		"a voter accepts only content that it holds", "node/register/voter.go",
+		"case !holds && !m.Record.Deleted:", "case false:",
+		"./node/register", "TestOnAccept",
+	},
+	// The register.
+	{
+		"a voter accepts only what it promised", "node/register/voter.go",
+		"case r.Promised != m.Ballot:", "case r.Accepted.Compare(m.Ballot) > 0:",
+		"./node/register", "TestSimulateMoves|TestSimulateCreation",
+	},
+	{
+		"a voter keeps its promise when asked for another", "node/register/voter.go",
+		"case m.Ballot.Compare(r.Promised) < 0,", "case m.Ballot.Compare(r.Accepted) < 0,",
+		"./node/register", "TestSimulateMoves|TestSimulateCreation",
+	},
+	{
+		"a read finishes a half-accepted value", "node/register/reading.go",
+		"if r.newest.Record != nil && Quorum(r.view.Voters, func(m filestore.MachineID) bool {\n\t\ta, ok := r.answers[m]\n\t\treturn ok && a.Record != nil && a.Accepted == r.newest.Accepted &&",
+		"if r.newest.Record != nil && Quorum(r.view.Voters, func(m filestore.MachineID) bool {\n\t\ta, ok := r.answers[m]\n\t\treturn ok && a.Record != nil &&",
+		"./node/register", "TestSimulateMoves|TestSimulateCreation",
+	},
+	{
+		"voters compare lists", "node/register/voter.go",
+		"return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && !r.Record.Voters.Equal(v.Voters)", "return false",
+		"./node/register", "TestSimulateMoves",
+	},
+	{
+		"the old voters are dropped only when both lists have the joint record", "node/register/round.go",
+		"case r.view.Voters.Joint() && r.mayDropOld():", "case r.view.Voters.Joint():",
+		"./node/register", "TestSimulateMoves",
+	},
+	{
+		"while a record names two lists a majority of each is needed", "node/register/quorum.go",
+		"&& (!v.Joint() || majorityOf(v.Old, has))", "",
+		"./node/register", "TestSimulateMoves",
+	},
+	{
+		"an operation that was done is not done again", "node/register/round.go",
+		"if h.Op == c.Op {", "if false {",
+		"./node/register", "TestSimulateMoves|TestSimulateCreation",
+	},
+	{
+		"don't know counts towards no quorum", "node/register/voter.go",
+		"if r.Record == nil && k != Authoritative {", "if false {",
+		"./node", "TestNoFalseNotFound|TestAuthority|TestFetchesDuringJoins",
+	},
+	{
+		"a refusal is remembered under the operation that was refused", "node/store.go",
+		"Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists,\n\t\tContent:", "Name: h.Name, Op: NewOp(), Base: h.Base, IfExists: h.IfExists,\n\t\tContent:",
+		"./node", "TestARefusalIsRemembered",
+	},
+	// The ring.
+	{
+		"split rings find each other again", "chord/join.go",
+		"if m.reuniting != nil || m.breaks.noReunion ||", "if true ||",
+		"./chord", "TestPartitionsHeal",
+	},
+	{
+		"split rings find each other again, as whole nodes see it", "chord/join.go",
+		"if m.reuniting != nil || m.breaks.noReunion ||", "if true ||",
+		"./node", "TestASplitRing",
+	},
+	// Copies.
+	{
+		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
+		"if s.Voter && s.State != Durable {", "if false {",
+		"./node", "TestAStrayThatIsNeededStays",
+	},
+	{
+		"a copy is kept while the register names its node", "node/stray.go",
+		"if v.Joint() || slices.Contains(v.New, n.self()) {", "if false {",
+		"./node", "TestStray|TestAStray",
+	},
+	{
+		"a restart copies nothing", "node/repair.go",
+		"return g.since.Add(n.cfg.Timing.RepairAfter)", "return g.since",
+		"./node", "TestARestartCopiesNothing",
+	},
+	// Bytes.
+	{
+		"content that arrives must match its record", "filestore/stage.go",
+		"if rec.Size != d.Size() || rec.SHA256 != d.SHA256() || rec.Root != d.Root() {", "if false {",
+		"./filestore", "TestSealRefusesWhatDoesNotMatch",
+	},
+	{
+		"lengths are checked before anything is read", "transfer/frame.go",
+		"return callHeader, callHeader + MaxPayload, true", "return callHeader, callHeader + MaxPayload<<4, true",
+		"./transfer", "TestLengthsAreCheckedBeforeReading",
+	},
+}
