@@ -3,6 +3,8 @@ package filestore
 import (
 	"bytes"
 	"slices"
+
+	"github.com/fxamacker/cbor/v2"
 )
 
 // RecordFormat is the Format of the records written by this version.
@@ -32,6 +34,11 @@ type Change struct {
 // Record is the value of a name's register: what the name stands for, or a
 // tombstone. A Record is immutable once it has been handed to a Store; its
 // slices are shared, so change a Clone.
+//
+// Format, Name, Op, Deleted, Size, SHA256, Root, Mode, Modified and Publisher are
+// the publisher's statement, which its signature covers; see [Record.Statement].
+// The rest is the voters' and changes while the statement stays: the register
+// moves, or remembers that an operation was refused.
 type Record struct {
 	Format    uint8     `cbor:"1,keyasint"`
 	Name      string    `cbor:"2,keyasint"`
@@ -44,8 +51,8 @@ type Record struct {
 	Mode      uint32    `cbor:"9,keyasint,omitempty"`  // permission bits, 0777 at most; zero is 0644
 	Modified  int64     `cbor:"10,keyasint,omitempty"` // Unix nanoseconds; zero is unknown
 	Stored    int64     `cbor:"11,keyasint,omitempty"` // Unix nanoseconds, the coordinator's clock: for people only
-	Publisher MachineID `cbor:"12,keyasint"`
-	Signature []byte    `cbor:"13,keyasint,omitempty"` // the publisher's; opaque here
+	Publisher MachineID `cbor:"12,keyasint"`           // who stored this content, or deleted the name
+	Signature []byte    `cbor:"13,keyasint,omitempty"` // the publisher's, of Statement; opaque here
 	Voters    Voters    `cbor:"14,keyasint"`
 	Changes   uint64    `cbor:"15,keyasint,omitempty"` // how many changes this name has seen
 	History   []Change  `cbor:"16,keyasint,omitempty"` // the last HistoryLen of them, oldest first
@@ -69,6 +76,43 @@ func (r *Record) SameContent(o *Record) bool {
 	return r != nil && o != nil && !r.Deleted && !o.Deleted &&
 		r.SHA256 == o.SHA256 && r.Size == o.Size && r.Root == o.Root
 }
+
+// statement is what a publisher signs. The keys are those of Record.
+type statement struct {
+	Format    uint8     `cbor:"1,keyasint"`
+	Name      string    `cbor:"2,keyasint"`
+	Op        OpID      `cbor:"3,keyasint"`
+	Deleted   bool      `cbor:"4,keyasint"`
+	Size      int64     `cbor:"6,keyasint"`
+	SHA256    Hash      `cbor:"7,keyasint"`
+	Root      Hash      `cbor:"8,keyasint"`
+	Mode      uint32    `cbor:"9,keyasint"`
+	Modified  int64     `cbor:"10,keyasint"`
+	Publisher MachineID `cbor:"12,keyasint"`
+}
+
+// Statement returns the bytes that the publisher signs: that it stored this
+// content under this name by this operation, or deleted the name. They are the
+// same for every record that says so, whoever votes on it.
+func (r *Record) Statement() []byte {
+	b, err := statementMode.Marshal(statement{
+		Format: r.Format, Name: r.Name, Op: r.Op, Deleted: r.Deleted, Size: r.Size, SHA256: r.SHA256, Root: r.Root,
+		Mode: r.Mode, Modified: r.Modified, Publisher: r.Publisher,
+	})
+	if err != nil {
+		panic(err) // a struct of plain values
+	}
+	return b
+}
+
+// statementMode encodes one statement in one way only.
+var statementMode = func() cbor.EncMode {
+	m, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err) // the options are constants
+	}
+	return m
+}()
 
 // Register is what one voter holds for one name. The zero value is a register
 // that nobody has touched.

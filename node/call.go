@@ -47,7 +47,9 @@ func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a regist
 	if m == n.self() {
 		return n.onRead(readRequest{Name: name})
 	}
-	err = n.call(ctx, m, callRead, readRequest{Name: name}, &a)
+	if err = n.call(ctx, m, callRead, readRequest{Name: name}, &a); err == nil {
+		err = n.checkRecord(ctx, m, name, a.Record)
+	}
 	return a, err
 }
 
@@ -55,14 +57,18 @@ func (n *Node) sendPrepare(ctx context.Context, m MachineID, p register.Prepare)
 	if m == n.self() {
 		return n.onPrepare(p)
 	}
-	err = n.call(ctx, m, callPrepare, p, &a)
+	if err = n.call(ctx, m, callPrepare, p, &a); err == nil {
+		err = n.checkRecord(ctx, m, p.Name, a.Record)
+	}
 	return a, err
 }
 
 func (n *Node) sendAccept(ctx context.Context, m MachineID, p register.Accept) (a register.Answer, err error) {
 	if m == n.self() {
-		return n.onAccept(p)
+		return n.onAccept(ctx, p, m)
 	}
-	err = n.call(ctx, m, callAccept, p, &a)
+	if err = n.call(ctx, m, callAccept, p, &a); err == nil {
+		err = n.checkRecord(ctx, m, p.Record.Name, a.Record)
+	}
 	return a, err
 }

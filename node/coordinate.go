@@ -8,7 +8,6 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
 	"github.com/dhtfs/dhtfs/transfer"
-	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // onStore coordinates a store whose content comes from another node.
@@ -61,13 +60,13 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		err = h.checkSize(t.Size)
 	}
 	if err == nil {
-		err = n.checkPublisher(&h, t)
+		rec = h.record(t)
+		err = n.checkPublished(ctx, &rec, h.Publisher)
 	}
 	if err != nil {
 		f.abort()
 		return changeReply{}, err
 	}
-	rec = h.record(t)
 	if err := f.seal(ctx, rec); err != nil {
 		return changeReply{}, err
 	}
@@ -86,19 +85,6 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 func (h *storeHeader) checkSize(size int64) error {
 	if h.Size > 0 && size != h.Size {
 		return fmt.Errorf("%w: %d of %d bytes came", ErrInterrupted, size, h.Size)
-	}
-	return nil
-}
-
-// checkPublisher refuses content that its publisher has not signed. For one
-// that this node has not heard of yet the certificate of its connection speaks.
-func (n *Node) checkPublisher(h *storeHeader, t contentTrailer) error {
-	m, ok := n.members.set.Get(h.Publisher)
-	if !ok {
-		return nil
-	}
-	if err := trust.Verify(m.Key, publishDomain, publishedBytes(h, t), t.Signature); err != nil {
-		return fmt.Errorf("%w: publisher's %w", transfer.ErrDenied, err)
 	}
 	return nil
 }
@@ -132,18 +118,4 @@ func (h storeHeader) record(t contentTrailer) filestore.Record {
 
 func (n *Node) replyOf(o outcome) changeReply {
 	return changeReply{Result: o.result, Record: &o.record, Copies: o.acceptors, Want: len(o.record.Voters.New)}
-}
-
-// publishDomain separates a publisher's signatures from all others of its key.
-const publishDomain = "dhtfs publish 1"
-
-// publishedBytes are what a publisher signs: what it says the name stands for.
-func publishedBytes(h *storeHeader, t contentTrailer) []byte {
-	rec := h.record(t)
-	rec.Stored, rec.Signature = 0, nil
-	b, err := transfer.Marshal(rec)
-	if err != nil {
-		panic(err) // a record of plain values
-	}
-	return b
 }

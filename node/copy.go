@@ -64,7 +64,9 @@ func (n *Node) copyFile(ctx context.Context, name string, from Source, o StoreOp
 		Store: h, From: from.Name, Holders: n.rank(rec, source.holders),
 		Content: contentTrailer{Size: rec.Size, SHA256: rec.SHA256, Root: rec.Root},
 	}
-	req.Content.Signature = n.membership.identity.Sign(publishDomain, publishedBytes(&h, req.Content))
+	mark := h.record(req.Content)
+	sign(n.membership.identity, &mark)
+	req.Content.Signature = mark.Signature
 	reply, err := n.requestCopy(ctx, req)
 	if err != nil {
 		return StoreResult{}, err
@@ -87,6 +89,9 @@ func (n *Node) requestCopy(ctx context.Context, req copyRequest) (changeReply, e
 			reply, err = n.onCopy(ctx, req)
 		} else {
 			err = n.net.Call(ctx, n.members.peer(m), callCopy, req, &reply)
+			if err == nil {
+				err = n.checkRecord(ctx, m, req.Store.Name, reply.Record)
+			}
 		}
 		if err == nil {
 			return reply, nil
@@ -119,14 +124,14 @@ func (n *Node) onCopy(ctx context.Context, req copyRequest) (changeReply, error)
 	if n.state.leaving.Load() {
 		return changeReply{}, ErrLeaving
 	}
-	if err := n.checkPublisher(&h, req.Content); err != nil {
+	rec := h.record(req.Content)
+	if err := n.checkPublished(ctx, &rec, h.Publisher); err != nil {
 		return changeReply{}, err
 	}
 	view, err := n.view(ctx, h.Name)
 	if err != nil {
 		return changeReply{}, err
 	}
-	rec := h.record(req.Content)
 	obtain := obtainRequest{Record: rec, Sources: req.Holders, From: req.From}
 	if err := n.spread(ctx, obtain, view.Voters); err != nil {
 		return changeReply{}, err

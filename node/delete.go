@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -64,6 +63,12 @@ func (n *Node) requestChange(ctx context.Context, req changeRequest) (changeRepl
 	if err != nil {
 		return changeReply{}, err
 	}
+	req.Publisher = n.self()
+	if req.Delete {
+		mark := req.tombstone()
+		sign(n.membership.identity, &mark)
+		req.Signature = mark.Signature
+	}
 	var errs []error
 	for _, m := range candidates {
 		reply, err := n.sendChange(ctx, m, req)
@@ -88,7 +93,9 @@ func (n *Node) sendChange(ctx context.Context, m MachineID, req changeRequest) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout+callTimeout)
 	defer cancel()
-	err = n.net.Call(ctx, n.members.peer(m), callChange, req, &reply)
+	if err = n.net.Call(ctx, n.members.peer(m), callChange, req, &reply); err == nil {
+		err = n.checkRecord(ctx, m, req.Name, reply.Record)
+	}
 	return reply, err
 }
 
@@ -99,6 +106,11 @@ func (n *Node) onChange(ctx context.Context, req changeRequest) (changeReply, er
 	}
 	if n.state.leaving.Load() {
 		return changeReply{}, ErrLeaving
+	}
+	if mark := req.tombstone(); req.Delete {
+		if err := n.checkPublished(ctx, &mark, req.Publisher); err != nil {
+			return changeReply{}, err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
@@ -121,14 +133,10 @@ func applyDelete(cur *filestore.Record, req changeRequest) (filestore.Record, fi
 	if cur != nil && req.Version != (filestore.OpID{}) && cur.Op != req.Version {
 		return *cur, filestore.ResultExists
 	}
-	tombstone := filestore.Record{
-		Format: filestore.RecordFormat, Name: req.Name, Op: req.Op,
-		Deleted: true, DeletedAt: time.Now().UnixNano(),
-	}
 	if cur == nil {
-		return tombstone, filestore.ResultNotFound
+		return req.tombstone(), filestore.ResultNotFound
 	}
-	return tombstone, filestore.ResultDeleted
+	return req.tombstone(), filestore.ResultDeleted
 }
 
 // applyCompare is the change of a store whose content stayed at home because

@@ -1,6 +1,13 @@
 package node
 
-import "context"
+import (
+	"context"
+	"crypto/ed25519"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
+)
 
 // DropStray tries to drop this node's copy of a name at once, without waiting
 // for DropAfter.
@@ -10,4 +17,103 @@ func (n *Node) DropStray(ctx context.Context, name string) error {
 		return err
 	}
 	return n.dropStray(ctx, *reg.Record, reg.Accepted)
+}
+
+// What follows is what a member with a daemon of its own making could do.
+
+// Prepare has a machine promise a ballot, as a coordinator does.
+func (n *Node) Prepare(ctx context.Context, to MachineID, p register.Prepare) (a register.Answer, err error) {
+	err = n.call(ctx, to, callPrepare, p, &a)
+	return a, err
+}
+
+// Accept asks a machine to accept a record.
+func (n *Node) Accept(ctx context.Context, to MachineID, p register.Accept) (a register.Answer, err error) {
+	err = n.call(ctx, to, callAccept, p, &a)
+	return a, err
+}
+
+// Obtain asks a machine to copy a record's content from this one.
+func (n *Node) Obtain(ctx context.Context, to MachineID, rec filestore.Record) error {
+	return n.call(ctx, to, callObtain, obtainRequest{Record: rec, Sources: []MachineID{n.self()}}, nil)
+}
+
+// StageAt stages content at a machine under a record.
+func (n *Node) StageAt(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
+	s, err := n.stageAt(ctx, to, rec.Name, rec.Size)
+	if err != nil {
+		return err
+	}
+	if err := s.write(transfer.Chunk{Raw: len(content), Sum: rec.SHA256, Payload: content}); err != nil {
+		return err
+	}
+	return s.seal(rec)
+}
+
+// StoreAs has a machine coordinate a store that is said to be of h's publisher.
+func (n *Node) StoreAs(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
+	s, err := n.net.Open(ctx, n.members.peer(to), streamStore, storeHeader{
+		Name: rec.Name, Op: rec.Op, Base: rec.Changes, IfExists: Replace, Publisher: rec.Publisher,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Abort(ErrInterrupted)
+	if err := s.WriteChunk(transfer.Chunk{Raw: len(content), Sum: rec.SHA256, Payload: content}); err != nil {
+		return err
+	}
+	if err := s.EndChunks(); err != nil {
+		return err
+	}
+	t := contentTrailer{Size: rec.Size, SHA256: rec.SHA256, Root: rec.Root, Signature: rec.Signature}
+	if err := s.Send(t); err != nil {
+		return err
+	}
+	var reply changeReply
+	return s.Receive(&reply)
+}
+
+// DeleteAs has a machine coordinate a delete that is said to be of a publisher.
+func (n *Node) DeleteAs(ctx context.Context, to MachineID, rec filestore.Record, base uint64) error {
+	req := changeRequest{
+		Name: rec.Name, Op: rec.Op, Base: base, Delete: true, Publisher: rec.Publisher, Signature: rec.Signature,
+	}
+	return n.call(ctx, to, callChange, req, nil)
+}
+
+// Sign makes this node the record's publisher.
+func (n *Node) Sign(rec *filestore.Record) { sign(n.membership.identity, rec) }
+
+// Plant puts a record and its content into this node's own register, whatever
+// the others say.
+func (n *Node) Plant(rec filestore.Record, content []byte, at filestore.Ballot) error {
+	l, err := n.stageHere(rec.Name, rec.Size)
+	if err != nil {
+		return err
+	}
+	if err := l.write(transfer.Chunk{Raw: len(content), Sum: rec.SHA256, Payload: content}); err != nil {
+		return err
+	}
+	if err := l.seal(rec); err != nil {
+		return err
+	}
+	_, err = n.store.Update(rec.Name, func(r filestore.Register) (filestore.Register, error) {
+		r.Promised, r.Accepted, r.Record = at, at, &rec
+		return r, nil
+	})
+	return err
+}
+
+// Register is what this node has of a name.
+func (n *Node) Register(name string) (filestore.Register, error) { return n.store.Register(name) }
+
+// Propose has this node coordinate a round that keeps the value it has.
+func (n *Node) Propose(ctx context.Context, name string) error {
+	_, err := n.change(ctx, name, register.Task{}, forAll)
+	return err
+}
+
+// PublisherKey is publisherKey.
+func (n *Node) PublisherKey(ctx context.Context, publisher, from MachineID) (ed25519.PublicKey, error) {
+	return n.publisherKey(ctx, publisher, from)
 }

@@ -90,9 +90,12 @@ func (p *pull) write(stage *filestore.Stage, at int64, raw []byte) error {
 }
 
 // onObtain answers a coordinator that wants this node to have a copy.
-func (n *Node) onObtain(ctx context.Context, req obtainRequest) error {
+func (n *Node) onObtain(ctx context.Context, req obtainRequest, from MachineID) error {
 	if n.state.leaving.Load() {
 		return ErrLeaving
+	}
+	if err := n.checkPublished(ctx, &req.Record, from); err != nil {
+		return err
 	}
 	req.Sources = slices.DeleteFunc(req.Sources, func(m MachineID) bool { return m == n.self() })
 	return n.obtain(ctx, req)

@@ -65,9 +65,14 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	case callPrepare:
 		return serve(payload, func(r register.Prepare) (any, error) { return n.onPrepare(r) })
 	case callAccept:
-		return serve(payload, func(r register.Accept) (any, error) { return n.onAccept(r) })
+		return serve(payload, func(r register.Accept) (any, error) { return n.onAccept(ctx, r, from.Machine) })
 	case callChange:
-		return serve(payload, func(r changeRequest) (any, error) { return n.onChange(ctx, r) })
+		return serve(payload, func(r changeRequest) (any, error) {
+			if r.Publisher != from.Machine {
+				return nil, fmt.Errorf("%w: a change in another machine's name", transfer.ErrDenied)
+			}
+			return n.onChange(ctx, r)
+		})
 	case callCopy:
 		return serve(payload, func(r copyRequest) (any, error) {
 			if r.Store.Publisher != from.Machine {
@@ -76,13 +81,15 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 			return n.onCopy(ctx, r)
 		})
 	case callObtain:
-		return serve(payload, func(r obtainRequest) (any, error) { return nil, n.onObtain(ctx, r) })
+		return serve(payload, func(r obtainRequest) (any, error) { return nil, n.onObtain(ctx, r, from.Machine) })
 	case callHoldings:
 		return serve(payload, func(r holdingsRequest) (any, error) { return n.onHoldings(r) })
 	case callList:
 		return serve(payload, func(r listRequest) (any, error) { return n.onList(r) })
 	case callRange:
 		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
+	case callEntries:
+		return serve(payload, func(r entriesRequest) (any, error) { return n.onEntries(r) })
 	case callLeaving:
 		n.members.setLeaving(from.Machine)
 		return nil, nil
@@ -103,7 +110,7 @@ func (h handler) Stream(ctx context.Context, from transfer.Remote, kind uint16, 
 			return nil, n.onStore(ctx, r, s)
 		})
 	case streamStage:
-		_, err = serve(header, func(r stageHeader) (any, error) { return nil, n.onStage(r, s) })
+		_, err = serve(header, func(r stageHeader) (any, error) { return nil, n.onStage(ctx, r, from.Machine, s) })
 	case streamFetch:
 		_, err = serve(header, func(r fetchHeader) (any, error) { return nil, n.onFetch(ctx, r, s) })
 	default:

@@ -154,7 +154,7 @@ func (r *remoteSink) seal(rec filestore.Record) error {
 func (r *remoteSink) abort() { r.stream.Abort(ErrInterrupted) }
 
 // onStage receives content from a coordinator and makes it durable.
-func (n *Node) onStage(h stageHeader, s *transfer.Stream) error {
+func (n *Node) onStage(ctx context.Context, h stageHeader, from MachineID, s *transfer.Stream) error {
 	if n.state.leaving.Load() {
 		return ErrLeaving
 	}
@@ -167,7 +167,11 @@ func (n *Node) onStage(h stageHeader, s *transfer.Stream) error {
 		return err
 	}
 	var t stageTrailer
-	if err := s.Receive(&t); err != nil {
+	err = s.Receive(&t)
+	if err == nil {
+		err = n.checkPublished(ctx, &t.Record, from)
+	}
+	if err != nil {
 		l.abort()
 		return err
 	}

@@ -200,7 +200,9 @@ func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (conte
 		sums[i] = sum
 	}
 	t := contentTrailer{Size: stats.Size, SHA256: stats.Sum, Root: filestore.RootOf(stats.Size, sums)}
-	t.Signature = f.identity.Sign(publishDomain, publishedBytes(f.header, t))
+	rec := f.header.record(t)
+	sign(f.identity, &rec)
+	t.Signature = rec.Signature
 	return t, nil
 }
 
@@ -274,7 +276,7 @@ func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *
 		}
 		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
 	}
-	return reply, nil
+	return reply, n.checkRecord(ctx, m, h.Name, reply.Record)
 }
 
 func sendStore(ctx context.Context, s *transfer.Stream, f *feed) (changeReply, error) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -25,8 +26,14 @@ func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
 	})
 }
 
-func (n *Node) onAccept(m register.Accept) (register.Answer, error) {
+// onAccept accepts nothing that its publisher has not signed, whoever asks.
+func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) (register.Answer, error) {
 	name := m.Record.Name
+	if from != n.self() { // its own proposals are of records that it has checked
+		if err := n.checkPublished(ctx, &m.Record, from); err != nil {
+			return register.Answer{}, err
+		}
+	}
 	holds := m.Record.Deleted || n.store.Holds(name, m.Record.SHA256)
 	a, err := n.vote(name, func(r filestore.Register) (filestore.Register, register.Answer) {
 		return register.OnAccept(r, m, holds)

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -21,6 +23,7 @@ const (
 	callList     uint16 = 16 // listRequest -> listReply
 	callRange    uint16 = 17 // rangeRequest -> rangeReply
 	callLeaving  uint16 = 18 // nothing -> nothing
+	callEntries  uint16 = 19 // entriesRequest -> entriesReply
 	callCopy     uint16 = 24 // copyRequest -> changeReply
 )
 
@@ -44,6 +47,17 @@ type changeRequest struct {
 	IfExists IfExists       `cbor:"5,keyasint,omitempty"`
 	Content  contentTrailer `cbor:"6,keyasint"` // what a store would write, to be compared
 	Version  filestore.OpID `cbor:"7,keyasint"` // with Delete: of what is to be deleted; zero: whatever is there
+	// Publisher asks for the change, and has signed the tombstone of a delete.
+	Publisher MachineID `cbor:"8,keyasint"`
+	Signature []byte    `cbor:"9,keyasint"`
+}
+
+// tombstone is what a delete leaves.
+func (r *changeRequest) tombstone() filestore.Record {
+	return filestore.Record{
+		Format: filestore.RecordFormat, Name: r.Name, Op: r.Op, Deleted: true, DeletedAt: time.Now().UnixNano(),
+		Publisher: r.Publisher, Signature: r.Signature,
+	}
 }
 
 // copyRequest asks the callee to coordinate a store of content that the ring
@@ -208,6 +222,15 @@ type membersRequest struct {
 type membersReply struct {
 	Digest [32]byte `cbor:"1,keyasint"`
 	Set    []byte   `cbor:"2,keyasint,omitempty"`
+}
+
+// entriesRequest asks for what the callee's member set has of some machines.
+type entriesRequest struct {
+	Machines []MachineID `cbor:"1,keyasint"`
+}
+
+type entriesReply struct {
+	Set []byte `cbor:"1,keyasint"`
 }
 
 // selfReply is what a node says of itself.
