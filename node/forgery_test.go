@@ -108,7 +108,7 @@ func TestAForgedCopyDoesNotSpread(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		_ = evil.Propose(ctx, "name") // it may fail, or be told by the others what is stored
-		time.Sleep(3 * time.Minute) // of repair
+		time.Sleep(3 * time.Minute)   // of repair
 		for _, m := range r.Members[:2] {
 			r.CheckName(m, "name", []byte("the owner's"))
 			f, err := m.Stat(t.Context(), "name")
