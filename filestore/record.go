@@ -23,6 +23,7 @@ const (
 	ResultExists    Result = 3 // refused: other content was there
 	ResultDeleted   Result = 4 // a tombstone was written
 	ResultNotFound  Result = 5 // refused: nothing was there
+	ResultReplaced  Result = 6 // the content was stored in place of another
 )
 
 // Change is one entry of a record's history.
@@ -57,7 +58,12 @@ type Record struct {
 	Changes   uint64    `cbor:"15,keyasint,omitempty"` // how many changes this name has seen
 	History   []Change  `cbor:"16,keyasint,omitempty"` // the last HistoryLen of them, oldest first
 	Forced    bool      `cbor:"17,keyasint,omitempty"` // the voters were moved without the old majority
+	Copies    uint8     `cbor:"18,keyasint,omitempty"` // copies wanted, where that is more than there are voters
 }
+
+// Wanted is the number of copies that there should be of the record's content:
+// one at each voter, and those beyond them that were asked for.
+func (r *Record) Wanted() int { return max(len(r.Voters.New), int(r.Copies)) }
 
 // Clone returns a deep copy.
 func (r *Record) Clone() *Record {

@@ -31,11 +31,14 @@ type outcome struct {
 }
 
 // patience says how long to wait for acceptances beyond the quorum.
-type patience uint8
+type patience struct {
+	all    bool // until each has answered or failed
+	copies int  // until there are so many, and then for lastCopyGrace
+}
 
-const (
-	forGrace patience = iota // for lastCopyGrace
-	forAll                   // until each has answered or failed: repair
+var (
+	forGrace = patience{}
+	forAll   = patience{all: true} // repair
 )
 
 // change runs a task on a name's register until a record is chosen. The errors
@@ -78,7 +81,7 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 			return outcome{}, ErrOutcome
 		}
 		outbid, learned := b.round.Outbid().Counter, b.round.Learned()
-		if wait == forAll && outbid == 0 && learned.Basis == b.view.Basis {
+		if wait.all && outbid == 0 && learned.Basis == b.view.Basis {
 			return outcome{}, ErrUnavailable // nobody objected, they are not there: repair comes back later
 		}
 		if err := sleep(ctx, time.Duration(rand.Int64N(int64(pause)))+pause/2); err != nil {
@@ -210,7 +213,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		return a, err
 	})
 	voters := msg.Record.Voters.New
-	want := n.quorum(len(voters))
+	want := max(n.quorum(len(voters)), min(wait.copies, len(voters)))
 	waiting := len(voters) // for whom it is worth while
 	result := register.Again
 	var grace <-chan time.Time
@@ -242,7 +245,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		case result != register.Chosen:
 		case waiting == 0:
 			return result
-		case wait == forGrace && grace == nil && len(n.outcomeOf(r).acceptors) >= want:
+		case !wait.all && grace == nil && len(n.outcomeOf(r).acceptors) >= want:
 			grace = time.After(lastCopyGrace)
 		}
 	}

@@ -41,6 +41,8 @@ func entryOf(r filestore.Register) rangeEntry {
 		View: register.View{Voters: r.Record.Voters, Basis: r.Accepted},
 		Held: r.Held,
 		Live: !r.Record.Deleted,
+
+		Copies: r.Record.Copies,
 	}
 }
 

@@ -39,17 +39,15 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		return changeReply{}, err
 	}
 	var rec filestore.Record
-	replaced := false
 	task := register.Task{Change: &register.Change{
 		Op: h.Op, Base: h.Base,
 		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
-			replaced = cur != nil && !cur.Deleted
 			return applyStore(cur, rec, &h)
 		},
 	}}
-	voters := view.Voters.All()
+	to := append(view.Voters.All(), n.beyond(ctx, h.Name, view.Voters, h.copies())...)
 	enough := func(has func(MachineID) bool) bool { return register.Quorum(view.Voters, has) }
-	f := n.newFanout(ctx, h.Name, h.Size, voters, enough)
+	f := n.newFanout(ctx, h.Name, h.Size, to, enough)
 	first, err := n.begin(ctx, h.Name, view, task, 0) // its promises come in while the content does
 	if err != nil {
 		f.abort()
@@ -67,19 +65,21 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		f.abort()
 		return changeReply{}, err
 	}
+	rec.Copies = n.asCopies(h.copies())
 	if err := f.seal(ctx, rec); err != nil {
 		return changeReply{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	changing, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	o, err := n.complete(ctx, first, task, forGrace)
+	o, err := n.complete(changing, first, task, patience{copies: max(h.Quorum, h.Replicas)})
 	if err != nil {
 		return changeReply{}, err
 	}
-	reply := n.replyOf(o)
-	reply.Replaced = replaced
-	return reply, nil
+	return n.replyOf(ctx, o), nil
 }
+
+// copies are those asked for, where that is more than the ring keeps of each file.
+func (h *storeHeader) copies() int { return max(h.Replicas, h.Quorum) }
 
 // checkSize refuses content that is not as long as it was to be.
 func (h *storeHeader) checkSize(size int64) error {
@@ -100,9 +100,9 @@ func applyStore(cur *filestore.Record, rec filestore.Record, h *storeHeader) (fi
 	case cur == nil || cur.Deleted:
 		return rec, filestore.ResultStored
 	case cur.SameContent(&rec):
-		return *cur, filestore.ResultIdentical
+		return moreCopies(*cur, rec.Copies), filestore.ResultIdentical
 	case h.replaces(cur):
-		return rec, filestore.ResultStored
+		return rec, filestore.ResultReplaced
 	}
 	return *cur, filestore.ResultExists
 }
@@ -116,6 +116,13 @@ func (h storeHeader) record(t contentTrailer) filestore.Record {
 	}
 }
 
-func (n *Node) replyOf(o outcome) changeReply {
-	return changeReply{Result: o.result, Record: &o.record, Copies: o.acceptors, Want: len(o.record.Voters.New)}
+// replyOf is the reply to a change, once the copies beyond the voters are made.
+func (n *Node) replyOf(ctx context.Context, o outcome) changeReply {
+	rec := &o.record
+	reply := changeReply{Result: o.result, Record: rec, Copies: o.acceptors, Want: len(rec.Voters.New)}
+	if !rec.Deleted {
+		reply.Want = rec.Wanted()
+		reply.Copies = append(reply.Copies, n.makeExtra(ctx, *rec, o.view.Basis, o.acceptors)...)
+	}
+	return reply
 }

@@ -136,23 +136,19 @@ func (n *Node) onCopy(ctx context.Context, req copyRequest) (changeReply, error)
 	if err := n.spread(ctx, obtain, view.Voters); err != nil {
 		return changeReply{}, err
 	}
-	replaced := false
 	task := register.Task{Change: &register.Change{
 		Op: h.Op, Base: h.Base,
 		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
-			replaced = cur != nil && !cur.Deleted
 			return applyStore(cur, rec, &h)
 		},
 	}}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	changing, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	o, err := n.changeFrom(ctx, h.Name, view, task, forGrace)
+	o, err := n.changeFrom(changing, h.Name, view, task, forGrace)
 	if err != nil {
 		return changeReply{}, err
 	}
-	reply := n.replyOf(o)
-	reply.Replaced = replaced
-	return reply, nil
+	return n.replyOf(ctx, o), nil
 }
 
 // spread has the voters obtain a content. It returns when all have it, or a

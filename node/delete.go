@@ -112,17 +112,20 @@ func (n *Node) onChange(ctx context.Context, req changeRequest) (changeReply, er
 			return changeReply{}, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	changing, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	apply := func(cur *filestore.Record) (filestore.Record, filestore.Result) { return applyDelete(cur, req) }
 	if !req.Delete {
-		apply = func(cur *filestore.Record) (filestore.Record, filestore.Result) { return applyCompare(cur, req) }
+		copies := n.asCopies(req.Copies)
+		apply = func(cur *filestore.Record) (filestore.Record, filestore.Result) {
+			return applyCompare(cur, req, copies)
+		}
 	}
-	o, err := n.change(ctx, req.Name, register.Task{Change: &register.Change{Op: req.Op, Base: req.Base, Apply: apply}}, forGrace)
+	o, err := n.change(changing, req.Name, register.Task{Change: &register.Change{Op: req.Op, Base: req.Base, Apply: apply}}, patience{copies: req.Copies})
 	if err != nil {
 		return changeReply{}, err
 	}
-	return n.replyOf(o), nil
+	return n.replyOf(ctx, o), nil
 }
 
 // applyDelete is the change that a delete makes to a register.
@@ -141,12 +144,12 @@ func applyDelete(cur *filestore.Record, req changeRequest) (filestore.Record, fi
 
 // applyCompare is the change of a store whose content stayed at home because
 // the name was taken: it remembers how the comparison came out.
-func applyCompare(cur *filestore.Record, req changeRequest) (filestore.Record, filestore.Result) {
+func applyCompare(cur *filestore.Record, req changeRequest, copies uint8) (filestore.Record, filestore.Result) {
 	switch {
 	case cur == nil || cur.Deleted: // gone since: the content is needed after all
 		return filestore.Record{}, 0
 	case cur.SHA256 == req.Content.SHA256 && cur.Size == req.Content.Size:
-		return *cur, filestore.ResultIdentical
+		return moreCopies(*cur, copies), filestore.ResultIdentical
 	}
 	return *cur, filestore.ResultExists
 }

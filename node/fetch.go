@@ -46,7 +46,7 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 		end = o.Offset + o.Length
 	}
 	x := &Fetched{
-		file: File{Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec), Want: len(rec.Voters.New), Confirmed: f.confirmed},
+		file: File{Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec), Want: rec.Wanted(), Confirmed: f.confirmed},
 		pull: pull{node: n, ctx: ctx, record: *rec, sources: n.rank(rec, f.holders), next: o.Offset / filestore.ChunkSize},
 		at:   o.Offset, end: end,
 	}

@@ -81,16 +81,18 @@ func (n *Node) listLocal(ctx context.Context, o ListOptions, yield func(File) er
 		if err != nil {
 			return ListSummary{}, err
 		}
-		// A copy that this node no longer votes on waits to be dropped.
-		page.Entries = slices.DeleteFunc(page.Entries, func(e listEntry) bool { return !e.Record.Voters.Contains(n.self()) })
+		// A copy that this node does not vote on waits to be dropped, unless more copies are wanted than there are voters.
+		page.Entries = slices.DeleteFunc(page.Entries, func(e listEntry) bool {
+			return !e.Record.Voters.Contains(n.self()) && e.Record.Wanted() == len(e.Record.Voters.New)
+		})
 		files := make([]File, len(page.Entries))
 		questions := map[MachineID][]int{}
 		for i, e := range page.Entries {
 			files[i] = File{
 				Record: e.Record, Key: chord.KeyOf(e.Record.Name), Role: n.role(&e.Record),
-				Copies: 1, Want: len(e.Record.Voters.New),
+				Copies: 1, Want: e.Record.Wanted(),
 			}
-			for _, m := range e.Record.Voters.All() {
+			for _, m := range n.likelyHolders(&e.Record) {
 				if m != n.self() {
 					questions[m] = append(questions[m], i)
 				}
@@ -232,7 +234,7 @@ func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) 
 		n.advance(ctx, l)
 	}
 	f := &File{
-		Record: newest.Record, Key: chord.KeyOf(name), Role: n.role(&newest.Record), Want: len(newest.Record.Voters.New),
+		Record: newest.Record, Key: chord.KeyOf(name), Role: n.role(&newest.Record), Want: newest.Record.Wanted(),
 	}
 	for _, e := range all {
 		if e.Record.Op == newest.Record.Op {

@@ -62,13 +62,14 @@ func (r *repairer) lackingFor(a arc) time.Duration {
 
 // roundResult is what a repair round came to.
 type roundResult struct {
-	lacking  bool      // some arc has waited for a majority to compare with for claimsSettle
-	compared bool      // the ring counts on this node where it should, and every arc is known or long waited for
-	missing  int       // copies that files lack
-	wrong    int       // names that are not as they should be
-	waiting  int       // of them, those that wait for the ring to settle or for this node's turn
-	due      time.Time // when the first of these is due
-	failed   bool      // something could not be put right
+	lacking  bool         // some arc has waited for a majority to compare with for claimsSettle
+	compared bool         // the ring counts on this node where it should, and every arc is known or long waited for
+	missing  int          // copies that files lack
+	wrong    int          // names that are not as they should be
+	waiting  int          // of them, those that wait for the ring to settle or for this node's turn
+	due      time.Time    // when the first of these is due
+	failed   bool         // something could not be put right
+	extra    atomic.Int64 // copies beyond the voters that are missing all the same
 }
 
 // runRepair compares what this node holds with its groups, moves registers to
@@ -122,7 +123,7 @@ func (n *Node) lookAgain() time.Duration {
 }
 
 // nextRound is how long to wait after a round. Rounds that fail wait longer each time.
-func (n *Node) nextRound(r roundResult, failures int) time.Duration {
+func (n *Node) nextRound(r *roundResult, failures int) time.Duration {
 	t := n.cfg.Timing
 	switch {
 	case !n.repair.done.Load() && failures == 0 && !r.lacking:
@@ -136,7 +137,8 @@ func (n *Node) nextRound(r roundResult, failures int) time.Duration {
 }
 
 // repairRound does one round.
-func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
+func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
+	r := &roundResult{}
 	mine, err := n.responsibility(ctx)
 	if err != nil {
 		return r, err
@@ -146,7 +148,7 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 	r.compared = n.inPlace(mine)
 	var arcs arcs
 	for _, p := range mine {
-		if err := n.repairArc(ctx, p, work, &r); err != nil {
+		if err := n.repairArc(ctx, p, work, r); err != nil {
 			return r, err
 		}
 		arcs = append(arcs, p.arc)
@@ -157,14 +159,14 @@ func (n *Node) repairRound(ctx context.Context) (r roundResult, err error) {
 	maps.DeleteFunc(n.repair.lacking, func(end chord.ID, _ time.Time) bool {
 		return !slices.ContainsFunc(arcs, func(a arc) bool { return a.UpTo == end })
 	})
-	if err := n.sortStrays(ctx, arcs, work, &r); err != nil {
+	if err := n.sortStrays(ctx, arcs, work, r); err != nil {
 		return r, err
 	}
 	if err := work.Wait(); err != nil {
 		n.log.Info("some files could not be repaired yet", "err", err)
 		r.failed = true
 	}
-	n.repair.missing.Store(int64(r.missing))
+	n.repair.missing.Store(int64(r.missing) + r.extra.Load())
 	if n.inPlace(mine) { // while the ring settles, what it counts on this node for is not certain
 		if err := n.authority.retain(arcs); err != nil {
 			return r, err
@@ -227,6 +229,9 @@ func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *
 		from := mayMove
 		switch n.compareItem(p, it) {
 		case asItShould:
+			if int(it.newest.Copies) > len(it.newest.View.Voters.New) && it.newest.Live && p.rank(n.self()) == 0 {
+				work.Go(func() error { return n.lookAtExtra(ctx, it.newest.Name, r) })
+			}
 			continue
 		case incomplete:
 			from = mayRefresh

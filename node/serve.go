@@ -82,6 +82,8 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		})
 	case callObtain:
 		return serve(payload, func(r obtainRequest) (any, error) { return nil, n.onObtain(ctx, r, from.Machine) })
+	case callKeep:
+		return serve(payload, func(r keepRequest) (any, error) { return nil, n.onKeep(ctx, r, from.Machine) })
 	case callHoldings:
 		return serve(payload, func(r holdingsRequest) (any, error) { return n.onHoldings(r) })
 	case callList:

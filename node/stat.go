@@ -33,7 +33,7 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	rec := f.live()
 	file := File{
 		Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec),
-		Want: len(rec.Voters.New), Confirmed: f.confirmed,
+		Want: rec.Wanted(), Confirmed: f.confirmed,
 		Holders: n.holdersOf(ctx, *rec),
 	}
 	for _, h := range file.Holders {
@@ -87,7 +87,11 @@ func (n *Node) holdersOf(ctx context.Context, rec filestore.Record) []Holder {
 	key := chord.KeyOf(rec.Name)
 	to := rec.Voters.All()
 	if p, err := n.place(ctx, key); err == nil {
-		for _, m := range machinesOf(p.group()) {
+		around := p.group()
+		if rec.Wanted() > len(rec.Voters.New) {
+			around = p.Live // some of the copies are there
+		}
+		for _, m := range machinesOf(around) {
 			if !slices.Contains(to, m) {
 				to = append(to, m)
 			}

@@ -39,6 +39,9 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	if n.state.leaving.Load() {
 		return StoreResult{}, ErrLeaving
 	}
+	if err := n.checkRaised(o); err != nil {
+		return StoreResult{}, err
+	}
 	encoder, err := n.encoder(o.Compress)
 	if err != nil {
 		return StoreResult{}, err
@@ -105,7 +108,7 @@ func settledBy(rec *filestore.Record, op filestore.OpID, base uint64) bool {
 
 // answerRetry gets the result of a store that an earlier attempt has settled.
 func (n *Node) answerRetry(ctx context.Context, h storeHeader) (StoreResult, error) {
-	reply, err := n.requestChange(ctx, changeRequest{Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists})
+	reply, err := n.requestChange(ctx, changeRequest{Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists, Copies: h.copies()})
 	if err != nil {
 		return StoreResult{}, err
 	}
@@ -127,7 +130,7 @@ func (n *Node) compareStored(ctx context.Context, h storeHeader, content io.Read
 	}
 	req := changeRequest{
 		Name: h.Name, Op: h.Op, Base: h.Base, IfExists: h.IfExists,
-		Content: contentTrailer{Size: d.Size(), SHA256: d.SHA256(), Root: d.Root()},
+		Content: contentTrailer{Size: d.Size(), SHA256: d.SHA256(), Root: d.Root()}, Copies: h.copies(),
 	}
 	reply, err := n.requestChange(ctx, req)
 	if errors.Is(err, ErrNotFound) {
@@ -148,16 +151,15 @@ func (n *Node) storeResult(h storeHeader, reply changeReply, sent int64) (StoreR
 	key := chord.KeyOf(h.Name)
 	for _, m := range reply.Copies {
 		holder := n.holder(m, key)
-		holder.State, holder.Voter = Durable, true
+		holder.State, holder.Voter = Durable, slices.Contains(r.Record.Voters.New, m)
 		r.Nodes = append(r.Nodes, holder)
 	}
 	slices.SortFunc(r.Nodes, func(a, b Holder) int { return key.Distance(a.ID).Compare(key.Distance(b.ID)) })
 	switch reply.Result {
 	case filestore.ResultStored:
 		r.Action = Stored
-		if reply.Replaced {
-			r.Action = Replaced
-		}
+	case filestore.ResultReplaced:
+		r.Action = Replaced
 	case filestore.ResultIdentical:
 		r.Action = Identical
 	case filestore.ResultNotFound:
@@ -170,7 +172,7 @@ func (n *Node) storeResult(h storeHeader, reply changeReply, sent int64) (StoreR
 	default:
 		return r, errBadReply
 	}
-	if need := max(h.Quorum, h.Replicas, n.quorum(r.Want)); r.Copies < need && r.Action != Skipped {
+	if need := max(h.copies(), n.quorum(len(r.Record.Voters.New))); r.Copies < need && r.Action != Skipped {
 		return r, fmt.Errorf("%w: %d of %d", ErrTooFew, r.Copies, need)
 	}
 	return r, nil

@@ -51,6 +51,9 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 		if since, ok := n.repair.strays[rec.Name]; !ok {
 			n.repair.strays[rec.Name] = time.Now()
 		} else if time.Since(since) >= n.cfg.Timing.DropAfter {
+			if rec.Wanted() > len(rec.Voters.New) {
+				n.repair.strays[rec.Name] = time.Now() // one that is wanted is looked at again after as long
+			}
 			work.Go(func() error { return n.dropStray(ctx, *rec, reg.Accepted) })
 		}
 	}
@@ -63,8 +66,8 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 }
 
 // dropStray deletes this node's copy when the register, read from a majority,
-// no longer names the node and every voter confirms that it holds the content
-// durably.
+// no longer names the node, every voter confirms that it holds the content
+// durably, and the copy is none of those wanted beyond the voters.
 func (n *Node) dropStray(ctx context.Context, mine filestore.Record, at filestore.Ballot) error {
 	f, err := n.read(ctx, mine.Name)
 	if err != nil || !f.confirmed || f.record == nil {
@@ -79,6 +82,9 @@ func (n *Node) dropStray(ctx context.Context, mine filestore.Record, at filestor
 			if s.Voter && s.State != Durable {
 				return nil
 			}
+		}
+		if rec.Op == mine.Op && n.isExtra(ctx, *rec) {
+			return nil
 		}
 	}
 	n.log.Debug("dropping a copy that is no longer needed", "name", mine.Name)

@@ -25,6 +25,7 @@ const (
 	callLeaving  uint16 = 18 // nothing -> nothing
 	callEntries  uint16 = 19 // entriesRequest -> entriesReply
 	callCopy     uint16 = 24 // copyRequest -> changeReply
+	callKeep     uint16 = 25 // keepRequest -> nothing
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -50,6 +51,7 @@ type changeRequest struct {
 	// Publisher asks for the change, and has signed the tombstone of a delete.
 	Publisher MachineID `cbor:"8,keyasint"`
 	Signature []byte    `cbor:"9,keyasint"`
+	Copies    int       `cbor:"10,keyasint,omitempty"` // asked for, where that is more than the ring keeps
 }
 
 // tombstone is what a delete leaves.
@@ -98,8 +100,6 @@ type changeReply struct {
 	Record *filestore.Record `cbor:"2,keyasint"`
 	Copies []MachineID       `cbor:"3,keyasint"` // machines that confirmed
 	Want   int               `cbor:"4,keyasint"`
-	// Replaced: other content had the name before.
-	Replaced bool `cbor:"5,keyasint,omitempty"`
 }
 
 // stageHeader opens the stream that brings content to one member of the group.
@@ -144,6 +144,14 @@ type obtainRequest struct {
 	Record  filestore.Record `cbor:"1,keyasint"`
 	Sources []MachineID      `cbor:"2,keyasint"`
 	From    string           `cbor:"3,keyasint,omitempty"` // the name under which the sources have it; empty: the record's
+}
+
+// keepRequest asks the callee to keep a copy without a vote, see makeExtra. Record
+// is chosen, at ballot At.
+type keepRequest struct {
+	Record  filestore.Record `cbor:"1,keyasint"`
+	At      filestore.Ballot `cbor:"2,keyasint"`
+	Sources []MachineID      `cbor:"3,keyasint"`
 }
 
 // holding is one content that a node is asked about.
@@ -211,6 +219,8 @@ type rangeEntry struct {
 	Held bool          `cbor:"3,keyasint,omitempty"`
 	Live bool          `cbor:"4,keyasint,omitempty"` // not a tombstone
 	Only bool          `cbor:"5,keyasint,omitempty"` // heard of only: the node has no record of it yet
+	// Copies wanted, where that is more than there are voters.
+	Copies uint8 `cbor:"6,keyasint,omitempty"`
 }
 
 // membersRequest compares member sets; Set is sent once the digests differ.

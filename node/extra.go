@@ -1,0 +1,200 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Extra copies: a file stored with more copies than the ring keeps of each has
+// them at machines that follow its voters on the ring. They hold content and
+// record and have no vote. The record says how many copies are wanted, and not
+// who makes them: the machines nearest to the key that have room. A machine
+// keeps such a copy as long as fewer than wanted are held by those before it.
+
+// maxCopies bounds the copies that one file can have.
+const maxCopies = 255
+
+// checkRaised refuses options that ask for less than the ring gives.
+func (n *Node) checkRaised(o StoreOptions) error {
+	g := n.genesis()
+	switch {
+	case o.Replicas > 0 && o.Replicas < g.N:
+		return fmt.Errorf("%w: %d replicas: this ring keeps %d of each file, and only more can be asked for", ErrBadOption, o.Replicas, g.N)
+	case o.Quorum > 0 && o.Quorum < g.W:
+		return fmt.Errorf("%w: a write quorum of %d: this ring waits for %d copies, and only more can be asked for", ErrBadOption, o.Quorum, g.W)
+	case max(o.Replicas, o.Quorum) > maxCopies:
+		return fmt.Errorf("%w: at most %d copies", ErrBadOption, maxCopies)
+	}
+	return nil
+}
+
+// asCopies is what a record says of the copies asked for: nothing where the
+// ring keeps as many anyway.
+func (n *Node) asCopies(asked int) uint8 {
+	if asked <= n.genesis().N {
+		return 0
+	}
+	return uint8(min(asked, maxCopies))
+}
+
+// moreCopies is a record of which at least so many copies are wanted.
+func moreCopies(rec filestore.Record, copies uint8) filestore.Record {
+	rec.Copies = max(rec.Copies, copies)
+	return rec
+}
+
+// beyond are the machines that may hold the copies beyond the voters which make
+// up the number asked for, the nearest to the key first.
+func (n *Node) beyond(ctx context.Context, name string, v filestore.Voters, copies int) []MachineID {
+	if copies <= len(v.New) {
+		return nil
+	}
+	l := n.following(ctx, name, v)
+	return l[:min(len(l), copies-len(v.New))]
+}
+
+// following are the live machines after the key that do not vote.
+func (n *Node) following(ctx context.Context, name string, v filestore.Voters) []MachineID {
+	p, err := n.place(ctx, chord.KeyOf(name))
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(machinesOf(p.Live), v.Contains)
+}
+
+// likelyHolders are the machines to ask for copies of a record: its voters, and
+// the members whose places follow if there are to be more.
+func (n *Node) likelyHolders(rec *filestore.Record) []MachineID {
+	l := rec.Voters.All()
+	if rec.Wanted() == len(rec.Voters.New) {
+		return l
+	}
+	for _, m := range n.members.after(chord.KeyOf(rec.Name)) {
+		if len(l) < rec.Wanted() && !slices.Contains(l, m) {
+			l = append(l, m)
+		}
+	}
+	return l
+}
+
+// makeExtra has the copies beyond the voters made that a record wants, and returns
+// the machines that confirmed theirs. Those that have one already come first,
+// then the nearest to the key; one that cannot is passed over. The record was
+// chosen at a ballot, and holders have its content.
+func (n *Node) makeExtra(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID) []MachineID {
+	need := rec.Wanted() - len(rec.Voters.New)
+	if need <= 0 {
+		return nil
+	}
+	following := n.following(ctx, rec.Name, rec.Voters)
+	have := n.holdingOf(ctx, following, rec)
+	candidates := append(have, slices.DeleteFunc(following, func(m MachineID) bool { return slices.Contains(have, m) })...)
+	var confirmed []MachineID
+	for len(confirmed) < need && len(candidates) > 0 && ctx.Err() == nil {
+		k := min(need-len(confirmed), len(candidates))
+		answers := ask(n, candidates[:k], func(m MachineID) (struct{}, error) {
+			return struct{}{}, n.makeKeep(ctx, m, keepRequest{Record: rec, At: at, Sources: holders})
+		})
+		for range k {
+			if a := <-answers; a.err == nil {
+				confirmed = append(confirmed, a.from)
+			} else {
+				n.log.Debug("no copy beyond the voters", "name", rec.Name, "peer", n.members.label(a.from), "err", a.err)
+			}
+		}
+		candidates = candidates[k:]
+	}
+	return confirmed
+}
+
+// holdingOf are those of the machines that hold a record's content durably.
+func (n *Node) holdingOf(ctx context.Context, of []MachineID, rec filestore.Record) []MachineID {
+	want := []holding{{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256}}
+	answers := ask(n, of, func(m MachineID) ([]HolderState, error) { return n.holdings(ctx, m, want) })
+	var l []MachineID
+	for range of {
+		if a := <-answers; a.err == nil && a.is[0] == Durable {
+			l = append(l, a.from)
+		}
+	}
+	return l
+}
+
+// makeKeep has a machine keep a copy without a vote.
+func (n *Node) makeKeep(ctx context.Context, m MachineID, req keepRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, obtainTimeout+time.Duration(req.Record.Size/obtainRate)*time.Second)
+	defer cancel()
+	if m == n.self() {
+		return n.onKeep(ctx, req, m)
+	}
+	return n.net.Call(ctx, n.members.peer(m), callKeep, req, nil)
+}
+
+// onKeep keeps a copy without a vote: the content, then the record.
+func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) error {
+	rec := req.Record
+	if n.state.leaving.Load() {
+		return ErrLeaving
+	}
+	if rec.Voters.Contains(n.self()) {
+		return fmt.Errorf("%w: a voter's copy is its register's", ErrBadOption)
+	}
+	if err := n.checkPublished(ctx, &rec, from); err != nil {
+		return err
+	}
+	sources := slices.DeleteFunc(n.rank(&rec, req.Sources), func(m MachineID) bool { return m == n.self() })
+	if err := n.obtain(ctx, obtainRequest{Record: rec, Sources: sources}); err != nil {
+		return err
+	}
+	reg, err := n.store.Learn(rec.Name, func(r filestore.Register) (filestore.Register, error) {
+		return register.OnChosen(n.self(), r, req.At, rec), nil
+	})
+	if err != nil {
+		return err
+	}
+	n.staged.settle(rec.Name, rec.SHA256)
+	if !reg.Held || reg.Record.Op != rec.Op {
+		return fmt.Errorf("%w: another version is here", ErrInterrupted)
+	}
+	n.authority.arrived(rec.Name)
+	return nil
+}
+
+// keepExtra looks whether a record has the copies that it wants beyond its
+// voters, has them made, and returns how many are missing all the same.
+func (n *Node) keepExtra(ctx context.Context, name string) (missing int, err error) {
+	f, err := n.read(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	rec := f.live()
+	if rec == nil || !f.confirmed || rec.Voters.Joint() {
+		return 0, nil
+	}
+	return rec.Wanted() - len(rec.Voters.New) - len(n.makeExtra(ctx, *rec, f.view.Basis, f.holders)), nil
+}
+
+// isExtra reports whether a copy of a record that this node does not vote on is
+// one of those wanted beyond the voters.
+func (n *Node) isExtra(ctx context.Context, rec filestore.Record) bool {
+	need := rec.Wanted() - len(rec.Voters.New)
+	if need <= 0 || n.state.leaving.Load() {
+		return false
+	}
+	l := n.following(ctx, rec.Name, rec.Voters)
+	i := slices.Index(l, n.self())
+	return i >= 0 && len(n.holdingOf(ctx, l[:i], rec)) < need
+}
+
+// lookAtExtra is keepExtra as a part of a repair round.
+func (n *Node) lookAtExtra(ctx context.Context, name string, r *roundResult) error {
+	missing, err := n.keepExtra(ctx, name)
+	r.extra.Add(int64(missing))
+	return err
+}
