@@ -71,17 +71,16 @@ func TestWaitingForReadyInVainIsExitOne(t *testing.T) {
 	assert.Equal(t, 1, a.exit(t.Context(), err))
 }
 
-func TestNoMoreCopiesArePromisedThanTheRingKeeps(t *testing.T) {
+func TestNoMoreCopiesArePromisedThanThereAreNodes(t *testing.T) {
 	for _, test := range []struct {
-		n, members int
-		want       string
+		members int
+		want    string
 	}{
-		{3, 5, "this ring keeps 3 copies of each file"},
-		{5, 3, "the ring has 3 nodes"},
-		{4, 4, "as soon as nodes answer"},
+		{3, "the ring has 3 nodes"},
+		{4, "as soon as nodes answer"},
 	} {
 		a, _, _ := testApp(false)
-		s := &storer{app: a, client: serveStatus(t, http.StatusOK, api.Status{N: test.n, Members: test.members}), options: storeOptions{replicas: 4}}
+		s := &storer{app: a, client: serveStatus(t, http.StatusOK, api.Status{Members: test.members}), options: storeOptions{replicas: 4}}
 		failure := a.describe(t.Context(), s.explain(t.Context(), node.ErrTooFew))
 		assert.Equal(t, api.ExitTooFew, failure.Code)
 		assert.Contains(t, failure.Hint, test.want)

@@ -37,8 +37,8 @@ func (o *storeOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.prefix, "prefix", "", "put `P` before every name")
 	f.StringVar(&o.ifExists, "if-exists", "fail", "when the name is taken by other content: fail, replace or skip")
 	f.BoolVar(&o.force, "force", false, "the same as --if-exists replace")
-	f.IntVarP(&o.replicas, "replicas", "n", 0, "want this many copies, if that is more than the ring's own number")
-	f.IntVarP(&o.quorum, "write-quorum", "w", 0, "wait for this many copies, if that is more than the ring's own number")
+	f.IntVarP(&o.replicas, "replicas", "n", 0, "keep this many copies: more than the ring's own number")
+	f.IntVarP(&o.quorum, "write-quorum", "w", 0, "wait for this many copies: more than the ring's own number")
 	f.StringVar(&o.compress, "compress", "auto", "on the wire: auto, off, or 1 (fast) to 4 (small)")
 	f.Var(&o.limit, "limit", "send no faster than this `RATE`, like 5MiB/s")
 	f.IntVarP(&o.jobs, "jobs", "j", 4, "store this many files at once")
@@ -228,12 +228,7 @@ func (s *storer) explain(ctx context.Context, err error) error {
 func (s *storer) explainCopies(ctx context.Context, err error) error {
 	asked := max(s.options.replicas, s.options.quorum)
 	status, unknown := s.client.Status(ctx)
-	switch {
-	case unknown != nil:
-		return err
-	case asked > status.N:
-		return withHint(err, "the file is stored; this ring keeps %s of each file and makes no more", plural(status.N, "copy"))
-	case asked > status.Members:
+	if unknown == nil && asked > status.Members {
 		return withHint(err, "the file is stored; the ring has %s, and each keeps one copy. To add a machine:  %s",
 			plural(status.Members, "node"), s.app.command("invite"))
 	}

@@ -20,6 +20,10 @@ import (
 // maxCopies bounds the copies that one file can have.
 const maxCopies = 255
 
+// spareHolders is how many more members are asked for copies beyond the voters
+// than there should be: some of the nearest may have been unable to make one.
+const spareHolders = 3
+
 // checkRaised refuses options that ask for less than the ring gives.
 func (n *Node) checkRaised(o StoreOptions) error {
 	g := n.genesis()
@@ -69,14 +73,14 @@ func (n *Node) following(ctx context.Context, name string, v filestore.Voters) [
 }
 
 // likelyHolders are the machines to ask for copies of a record: its voters, and
-// the members whose places follow if there are to be more.
+// if there are to be more the members whose places follow, with some to spare.
 func (n *Node) likelyHolders(rec *filestore.Record) []MachineID {
 	l := rec.Voters.All()
 	if rec.Wanted() == len(rec.Voters.New) {
 		return l
 	}
 	for _, m := range n.members.after(chord.KeyOf(rec.Name)) {
-		if len(l) < rec.Wanted() && !slices.Contains(l, m) {
+		if len(l) < rec.Wanted()+spareHolders && !slices.Contains(l, m) {
 			l = append(l, m)
 		}
 	}
@@ -85,16 +89,16 @@ func (n *Node) likelyHolders(rec *filestore.Record) []MachineID {
 
 // makeExtra has the copies beyond the voters made that a record wants, and returns
 // the machines that confirmed theirs. Those that have one already come first,
-// then the nearest to the key; one that cannot is passed over. The record was
-// chosen at a ballot, and holders have its content.
+// then those with an older version, then the nearest to the key; one that cannot
+// is passed over. The record was chosen at a ballot, and holders have its content.
 func (n *Node) makeExtra(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID) []MachineID {
 	need := rec.Wanted() - len(rec.Voters.New)
 	if need <= 0 {
 		return nil
 	}
-	following := n.following(ctx, rec.Name, rec.Voters)
-	have := n.holdingOf(ctx, following, rec)
-	candidates := append(have, slices.DeleteFunc(following, func(m MachineID) bool { return slices.Contains(have, m) })...)
+	candidates := n.following(ctx, rec.Name, rec.Voters)
+	states := n.statesAt(ctx, candidates, rec)
+	slices.SortStableFunc(candidates, func(a, b MachineID) int { return preference(states[a]) - preference(states[b]) })
 	var confirmed []MachineID
 	for len(confirmed) < need && len(candidates) > 0 && ctx.Err() == nil {
 		k := min(need-len(confirmed), len(candidates))
@@ -113,17 +117,28 @@ func (n *Node) makeExtra(ctx context.Context, rec filestore.Record, at filestore
 	return confirmed
 }
 
-// holdingOf are those of the machines that hold a record's content durably.
-func (n *Node) holdingOf(ctx context.Context, of []MachineID, rec filestore.Record) []MachineID {
+// preference orders candidates for an extra copy by what they have of the file.
+func preference(s HolderState) int {
+	switch s {
+	case Durable:
+		return 0
+	case Stale:
+		return 1
+	}
+	return 2
+}
+
+// statesAt are what those of the machines that answer hold of a record's content.
+func (n *Node) statesAt(ctx context.Context, machines []MachineID, rec filestore.Record) map[MachineID]HolderState {
 	want := []holding{{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256}}
-	answers := ask(n, of, func(m MachineID) ([]HolderState, error) { return n.holdings(ctx, m, want) })
-	var l []MachineID
-	for range of {
-		if a := <-answers; a.err == nil && a.is[0] == Durable {
-			l = append(l, a.from)
+	answers := ask(n, machines, func(m MachineID) ([]HolderState, error) { return n.holdings(ctx, m, want) })
+	states := map[MachineID]HolderState{}
+	for range machines {
+		if a := <-answers; a.err == nil {
+			states[a.from] = a.is[0]
 		}
 	}
-	return l
+	return states
 }
 
 // makeKeep has a machine keep a copy without a vote.
@@ -189,7 +204,15 @@ func (n *Node) isExtra(ctx context.Context, rec filestore.Record) bool {
 	}
 	l := n.following(ctx, rec.Name, rec.Voters)
 	i := slices.Index(l, n.self())
-	return i >= 0 && len(n.holdingOf(ctx, l[:i], rec)) < need
+	if i < 0 {
+		return false
+	}
+	for _, state := range n.statesAt(ctx, l[:i], rec) {
+		if state == Durable {
+			need--
+		}
+	}
+	return need > 0
 }
 
 // lookAtExtra is keepExtra as a part of a repair round.

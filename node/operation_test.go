@@ -67,7 +67,11 @@ func TestARetryChangesNothing(t *testing.T) {
 				assert.Equal(t, node.Stored, got.Action, "the first attempt's result")
 				assert.EqualValues(t, 1, changes(t, m, name))
 			}
-			r.Store(r.Members[1], name, []byte("second"), node.StoreOptions{IfExists: node.Replace})
+			again := node.StoreOptions{Op: node.NewOp(), Base: 1, IfExists: node.Replace}
+			for _, m := range r.Members {
+				got := r.Store(m, name, []byte("second"), again)
+				assert.Equal(t, node.Replaced, got.Action, "as the first attempt at %s", m.Host)
+			}
 			for _, m := range r.Members {
 				got, err := m.Store(t.Context(), name, bytes.NewReader([]byte("first")), retry)
 				require.NoError(t, err, "%v at %s", e, m.Host)

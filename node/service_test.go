@@ -255,7 +255,7 @@ func TestMoreThanUsual(t *testing.T) {
 		r.Acknowledged("file", []byte("x"))
 		got, err := r.Members[0].Store(t.Context(), "other", bytes.NewReader([]byte("x")), node.StoreOptions{Quorum: 5})
 		assert.ErrorIs(t, err, node.ErrTooFew)
-		assert.Equal(t, 3, got.Copies)
+		assert.Equal(t, 4, got.Copies)
 		r.Acknowledged("other", []byte("x"))
 	})
 }
