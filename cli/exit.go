@@ -66,7 +66,7 @@ func (a *app) exit(ctx context.Context, err error) int {
 			Type: "exit_error", Code: failure.Code, ID: failure.ID, Message: failure.Message, Hint: failure.Hint,
 		})
 		if err == nil {
-			a.output(func() { _, _ = fmt.Fprintf(a.stderr, "%s\n", line) })
+			a.output(func() { _, _ = fmt.Fprintf(a.stderr, "%s\n", printableJSON(line)) })
 		}
 		return failure.Code
 	}
@@ -79,7 +79,7 @@ func (a *app) complain(failure *api.Error) {
 	a.output(func() {
 		_, _ = fmt.Fprintf(a.stderr, "error: %s\n", escape(failure.Message))
 		if failure.Hint != "" {
-			_, _ = fmt.Fprintf(a.stderr, "hint: %s\n", failure.Hint)
+			_, _ = fmt.Fprintf(a.stderr, "hint: %s\n", printableLines(failure.Hint))
 		}
 	})
 }

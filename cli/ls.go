@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -73,7 +74,7 @@ func runList(ctx context.Context, a *app, o listOptions, sorted bool, arg string
 		summary, err = streamList(a, list)
 	case o.nul:
 		summary, err = list(func(f api.File) error {
-			a.printf("%s\x00", f.Name)
+			a.output(func() { _, _ = io.WriteString(a.stdout, f.Name+"\x00") })
 			return nil
 		})
 	case o.tree:
@@ -173,7 +174,7 @@ func streamList(a *app, list lister) (api.ListSummary, error) {
 		}
 		_, _ = out.WriteString(separator)
 		separator = ",\n"
-		_, err = out.Write(line)
+		_, err = out.Write(printableJSON(line))
 		return err
 	})
 	_, _ = fmt.Fprintf(out, "\n],\"complete\":%t,\"nodes\":{\"asked\":%d,\"answered\":%d}}\n",

@@ -119,13 +119,15 @@ func (a *app) output(f func()) {
 
 // printf writes to stdout.
 func (a *app) printf(format string, args ...any) {
-	a.output(func() { _, _ = fmt.Fprintf(a.stdout, format, args...) })
+	text := printableLines(fmt.Sprintf(format, args...))
+	a.output(func() { _, _ = io.WriteString(a.stdout, text) })
 }
 
 // inform writes to stderr, unless --quiet.
 func (a *app) inform(format string, args ...any) {
 	if !a.global.quiet {
-		a.output(func() { _, _ = fmt.Fprintf(a.stderr, format, args...) })
+		text := printableLines(fmt.Sprintf(format, args...))
+		a.output(func() { _, _ = io.WriteString(a.stderr, text) })
 	}
 }
 
@@ -138,7 +140,7 @@ func (a *app) warn(format string, args ...any) {
 	}
 	line, err := json.Marshal(warningLine{Type: "warning", Message: message})
 	if err == nil {
-		a.output(func() { _, _ = fmt.Fprintf(a.warnings(), "%s\n", line) })
+		a.output(func() { _, _ = fmt.Fprintf(a.warnings(), "%s\n", printableJSON(line)) })
 	}
 }
 
@@ -160,7 +162,7 @@ func (a *app) warnings() io.Writer {
 // printJSON writes doc on a line of its own.
 func (a *app) printJSON(doc any) (err error) {
 	a.output(func() {
-		encoder := json.NewEncoder(a.documents)
+		encoder := json.NewEncoder(printableJSONWriter{a.documents})
 		encoder.SetEscapeHTML(false)
 		err = encoder.Encode(doc)
 	})

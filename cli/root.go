@@ -122,7 +122,7 @@ func (a *app) logger() *slog.Logger {
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if a.global.logFormat == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, options))
+		return slog.New(slog.NewJSONHandler(printableJSONWriter{a.stderr}, options))
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, options))
 }
