@@ -15,7 +15,7 @@ var (
 		IndefLength:      cbor.IndefLengthForbidden,
 		TagsMd:           cbor.TagsForbidden,
 		MaxNestedLevels:  16,
-		MaxArrayElements: 1 << 17,
+		MaxArrayElements: 1 << 12,
 		MaxMapPairs:      1 << 12,
 	}.DecMode())
 )
@@ -37,7 +37,7 @@ func Marshal(v any) ([]byte, error) {
 }
 
 // Unmarshal decodes a peer's message with the wire's limits: no tags, no
-// indefinite lengths, no duplicate keys, at most 131,072 elements in an array.
+// indefinite lengths, no duplicate keys, at most 4,096 elements in an array.
 // The error is [ErrProtocol]. What v then holds is for the caller to validate.
 func Unmarshal(data []byte, v any) error {
 	if err := decMode.Unmarshal(data, v); err != nil {
