@@ -1,10 +1,7 @@
 package chord
 
 import (
-	"bytes"
 	"encoding/hex"
-	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -75,54 +72,4 @@ func TestLimitsOfMessages(t *testing.T) {
 	}
 	assert.NoError(t, Request{Successors: make([]Peer, maxList)}.validate())
 	assert.NoError(t, Reply{}.validate())
-}
-
-// FuzzMachine feeds a position whatever a peer's bytes decode to. It must not
-// panic, and its list must stay sound.
-func FuzzMachine(f *testing.F) {
-	add := func(vs ...any) {
-		var b bytes.Buffer
-		for _, v := range vs {
-			part, err := cbor.Marshal(v)
-			require.NoError(f, err)
-			b.Write(part)
-		}
-		f.Add(b.Bytes())
-	}
-	pred := at(0x05)
-	add(Request{Kind: KindNotify, From: at(0x20)}, Reply{From: at(0x20), Successors: ats(0x30, 0x10)})
-	add(Request{Kind: KindLeaving, From: at(0x40), Successors: ats(0x50, 0x10, 0x40)}, Reply{From: at(0x50), Predecessor: &pred})
-	add(Request{Kind: KindFind, Key: ID{7}}, Reply{From: at(0x40), Mine: true}, Request{Kind: KindNudge})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m := newMachine(at(0x10), 3, true)
-		m.placed = true
-		m.list = ats(0x40, 0x80)
-		p := at(0xf0)
-		m.pred = &p
-		for step := 0; len(data) > 0 && step < 64; step++ {
-			var req Request
-			var reply Reply
-			rest, err := cbor.UnmarshalFirst(data, &req)
-			if err == nil && req.validate() == nil {
-				require.NoError(t, m.handle(req).validate())
-			}
-			if rest2, err := cbor.UnmarshalFirst(data, &reply); err == nil && reply.validate() == nil {
-				rest = rest2
-				if tokens := slices.Sorted(maps.Keys(m.pending)); len(tokens) > 0 {
-					if step%2 == 0 {
-						reply.From.ID = m.pending[tokens[0]].to.ID
-					}
-					m.answered(tokens[0], reply)
-				}
-			}
-			m.tick(ats(0x20, 0x90))
-			m.take()
-			require.Equal(t, len(m.list), len(successorList(m.self, m.want, m.list)), "sound list")
-			require.True(t, m.pred == nil || m.pred.ID != m.self.ID)
-			if len(rest) == len(data) {
-				return
-			}
-			data = rest
-		}
-	})
 }

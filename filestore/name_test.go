@@ -93,20 +93,3 @@ func TestEscapeProperties(t *testing.T) {
 		}
 	})
 }
-
-func FuzzUnescape(f *testing.F) {
-	for _, s := range []string{"a", "%2E", "a%2Fb", "%25", "x~" + strings.Repeat("0", 40), "%7E", "%4"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, file string) {
-		name, ok := Unescape(file)
-		if ok && Escape(name) != file {
-			t.Fatalf("%q is not the escape of %q", file, name)
-		}
-		if ValidateName(file) == nil {
-			if back, ok := Unescape(Escape(file)); ok && back != file {
-				t.Fatalf("%q came back as %q", file, back)
-			}
-		}
-	})
-}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -243,24 +242,4 @@ func TestReleasingTooOftenIsFound(t *testing.T) {
 	c.Release()
 	c.Release()
 	assert.Panics(t, c.Release)
-}
-
-func FuzzDecode(f *testing.F) {
-	chunk, err := NewCompressor(Level1).Encode(text(2000))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(chunk.Raw, uint8(1), chunk.Payload)
-	f.Add(3, uint8(0), []byte("abc"))
-	var dec Decoder
-	f.Fuzz(func(t *testing.T, raw int, flags uint8, payload []byte) {
-		c := Chunk{Raw: raw, Flags: Flags(flags), Payload: payload}
-		_, err := dec.Decode(c, nil)
-		if err == nil {
-			t.Fatal("no bytes have an SHA-256 of zero")
-		}
-		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrProtocol) {
-			t.Fatal(err)
-		}
-	})
 }

@@ -111,44 +111,6 @@ func TestReadChunkRefusesWhatCannotBe(t *testing.T) {
 	require.Equal(t, io.ErrUnexpectedEOF, err)
 }
 
-func FuzzFrames(f *testing.F) {
-	f.Add(append(appendChunkHeader(nil, rawChunk(3)), 0, 0, 0))
-	f.Add(appendFrame(nil, frameHello, mustMarshal(hello{Min: 1, Max: 1})))
-	f.Add(appendFrame(nil, frameError, mustMarshal(wireError{1, "x"})))
-	f.Add(appendFrame(nil, frameCall, make([]byte, callHeader)))
-	var dec Decoder
-	cs := codes(builtin)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := bufio.NewReader(bytes.NewReader(data))
-		for {
-			typ, n, err := readHeader(r)
-			if err != nil {
-				return
-			}
-			if typ == frameChunk {
-				c, err := readChunk(r, n)
-				if err != nil {
-					return
-				}
-				if raw, err := dec.Decode(c, nil); err == nil && len(raw) != c.Raw {
-					t.Fatalf("%d bytes instead of %d", len(raw), c.Raw)
-				}
-				c.Release()
-				continue
-			}
-			payload, err := readPayload(r, n)
-			if err != nil {
-				return
-			}
-			_ = cs.decode(payload)
-			var h hello
-			if Unmarshal(payload, &h) == nil {
-				_ = hello{Min: 1, Max: 1}.check(h, h.Machine)
-			}
-		}
-	})
-}
-
 // Whoever reads to io.EOF must not take a message without content for the end.
 func TestNoContentIsNoEnd(t *testing.T) {
 	err := Unmarshal(nil, new(int))

@@ -240,25 +240,3 @@ func TestGoldenMembers(t *testing.T) {
 	assert.Equal(t, "first", alive[0].Name)
 	assert.Len(t, alive[0].Positions(), 1)
 }
-
-func FuzzMerge(f *testing.F) {
-	root, encoded := storedRing(f)
-	f.Add(encoded)
-	genuine := NewMembers(root)
-	_, err := genuine.Merge(encoded)
-	require.NoError(f, err)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		m := NewMembers(root)
-		_, _ = m.Merge(data)
-		for _, member := range m.All() {
-			if _, ok := genuine.Get(member.Machine); !ok {
-				t.Fatal("nobody else was ever certified")
-			}
-		}
-		if again, err := m.Merge(m.Encode()); again || err != nil {
-			t.Fatal("a set does not read its own writing")
-		}
-		_, _ = ParseRoot(data)
-		_, _ = root.Verify([][]byte{data, data})
-	})
-}
