@@ -40,7 +40,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger gets what people who run the node want to know. Nil: nothing is logged.
 	Logger *slog.Logger
-	// Timing of repair. The zero value is right but for tests.
+	// Timing of repair and scrubbing. The zero value is right but for tests, and
+	// for disks that scrubbing should spare.
 	Timing Timing
 }
 
@@ -52,6 +53,8 @@ type Timing struct {
 	RepairEvery time.Duration // when nothing happened; 1 min
 	JoinSettle  time.Duration // after a member came or left for good; 1 s
 	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
+	ScrubEvery  time.Duration // everything is read and checked so often; 7 days
+	ScrubRate   int64         // bytes a second that this reads at most; 8 MiB
 }
 
 const defaultMinFree = 1 << 30
@@ -78,6 +81,10 @@ func (c *Config) validate() error {
 	orElse(&c.Timing.RepairEvery, defaultRepairEvery)
 	orElse(&c.Timing.JoinSettle, defaultJoinSettle)
 	orElse(&c.Timing.DropAfter, defaultDropAfter)
+	orElse(&c.Timing.ScrubEvery, defaultScrubEvery)
+	if c.Timing.ScrubRate <= 0 {
+		c.Timing.ScrubRate = defaultScrubRate
+	}
 	return nil
 }
 

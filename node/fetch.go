@@ -99,6 +99,9 @@ func (n *Node) glance(ctx context.Context, name string) (found, error) {
 // rank orders those who may have a record's content: this node, those that said
 // they hold it by their round trip, then the other voters.
 func (n *Node) rank(rec *filestore.Record, holders []MachineID) []MachineID {
+	if !slices.Contains(holders, n.self()) && n.store.Holds(rec.Name, rec.SHA256) {
+		holders = append(slices.Clone(holders), n.self()) // it was not among the first to say so
+	}
 	cost := func(m MachineID) int64 {
 		c := int64(0)
 		if !slices.Contains(holders, m) {
@@ -118,9 +121,6 @@ func (n *Node) rank(rec *filestore.Record, holders []MachineID) []MachineID {
 		if !slices.Contains(l, m) {
 			l = append(l, m)
 		}
-	}
-	if !slices.Contains(l, n.self()) && n.store.Holds(rec.Name, rec.SHA256) {
-		l = append(l, n.self())
 	}
 	slices.SortStableFunc(l, func(a, b MachineID) int { return int(min(1, max(-1, cost(a)-cost(b)))) })
 	return l

@@ -32,6 +32,8 @@ type Node struct {
 	copying    gate // one copying of a name at a time
 	coding     coding
 	repair     repairer
+	healer     healer
+	scrubber   *scrubber
 	wake       wake
 	tasks      *tasks
 	state      state
@@ -85,15 +87,18 @@ func (n *Node) open() (err error) {
 		return fmt.Errorf("open node: %w", err)
 	}
 	n.members = newMembers(n.membership.members, n.self(), inDir(n.cfg.StateDir, membersFile), n.log)
-	n.repair = newRepairer()
+	n.repair, n.healer = newRepairer(), newHealer()
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
-		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Logger: n.log,
+		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Logger: n.log, OnDamage: n.healer.damaged,
 	})
 	if err != nil {
 		return err
 	}
 	if n.authority, err = openAuthority(n.store); err != nil {
+		return err
+	}
+	if n.scrubber, err = openScrubber(n.store, &n.cfg); err != nil {
 		return err
 	}
 	if _, err := n.members.set.Announce(n.membership.identity, n.cfg.Advertise, n.cfg.Label, n.cfg.Version); err != nil {
@@ -132,6 +137,8 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.runGossip(ctx) })
 	g.Go(func() error { return n.runRepair(ctx) })
 	g.Go(func() error { return n.runSweep(ctx) })
+	g.Go(func() error { return n.runHeal(ctx) })
+	g.Go(func() error { return n.runScrub(ctx) })
 	g.Go(func() error {
 		select {
 		case <-n.wake.left:

@@ -36,21 +36,27 @@ func (n *Node) sendObtain(ctx context.Context, m MachineID, req obtainRequest) e
 // and makes it durable, ready to be accepted. Where this node has it under the
 // name it is to be taken from, nothing goes over the network.
 func (n *Node) obtain(ctx context.Context, req obtainRequest) error {
+	_, err := n.obtainFrom(ctx, req)
+	return err
+}
+
+// obtainFrom is obtain, and names those that the content came from.
+func (n *Node) obtainFrom(ctx context.Context, req obtainRequest) (from []string, err error) {
 	rec := req.Record
 	if err := filestore.ValidateName(rec.Name); err != nil || rec.Deleted {
-		return err
+		return nil, err
 	}
 	release, err := n.copying.enter(ctx, rec.Name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
 	if n.store.Holds(rec.Name, rec.SHA256) {
-		return nil
+		return nil, nil
 	}
 	stage, err := n.store.Stage(rec.Name, rec.Size)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p := pull{node: n, ctx: ctx, record: rec, sources: slices.Clone(req.Sources), last: int64(filestore.ChunkCount(rec.Size))}
 	if req.From != "" {
@@ -68,15 +74,15 @@ func (n *Node) obtain(ctx context.Context, req obtainRequest) error {
 		}
 		if err != nil {
 			stage.Discard()
-			return err
+			return nil, err
 		}
 	}
 	if err := stage.Seal(rec); err != nil {
 		stage.Discard()
-		return err
+		return nil, err
 	}
 	n.staged.add(stage, &rec)
-	return nil
+	return p.from, nil
 }
 
 // write puts chunk number at into the stage, with the hash it was checked by

@@ -161,6 +161,8 @@ func (n *Node) onHoldings(req holdingsRequest) (holdingsReply, error) {
 		}
 		state := Missing
 		switch {
+		case r.Record != nil && !r.Held && n.healer.knows(h.Name):
+			state = Damaged
 		case r.Record == nil || !r.Held:
 		case r.Record.Op == h.Op && r.Record.SHA256 == h.SHA256:
 			state = Durable

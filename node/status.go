@@ -31,6 +31,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	if err := n.store.Degraded(); err != nil {
 		s.Degraded = err.Error()
 	}
+	s.Warnings = append(s.Warnings, n.warnOfDamage()...)
 	if !n.store.XattrOK() {
 		s.Warnings = append(s.Warnings, "the file system keeps no extended attributes: if registers.db is lost it cannot be rebuilt from the files")
 	}

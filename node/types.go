@@ -87,6 +87,7 @@ const (
 	Durable     HolderState = "durable"     // content and record, fsynced
 	Stale       HolderState = "stale"       // an older version
 	Missing     HolderState = "missing"     // it should have a copy and has none
+	Damaged     HolderState = "damaged"     // its copy was found damaged, and there is no good one yet
 	Unreachable HolderState = "unreachable" // it did not answer
 )
 
