@@ -146,6 +146,7 @@ func openDaemon(a *app, o *nodeOptions, m *node.Membership) (d *daemon, err erro
 		Advertise:  advertise,
 		Capacity:   int64(o.capacity),
 		MinFree:    int64(o.minFree),
+		Timing:     node.Timing{ScrubEvery: o.scrubEvery, ScrubRate: int64(o.scrubLimit.perSecond)},
 		Label:      o.name,
 		Version:    version(),
 		Logger:     d.log,

@@ -37,6 +37,8 @@ func TestGoldenDocuments(t *testing.T) {
 		versionDocument{Schema: "dhtfs.version/v1"},
 		configDocument{Schema: "dhtfs.config/v1", Path: "p", Settings: map[string]any{"jobs": 4}},
 		existsDocument{Schema: "dhtfs.exists/v1", Name: "a", Exists: true},
+		verifiedLine{Type: "item", Name: "a", Action: "healed", Size: 9, From: []string{"birch"}, Error: "e"},
+		verifySummary{Type: "summary", OK: false, Files: 3, Bytes: 27, Damaged: 1, Missing: 1, Healed: 1, Seconds: 1.5},
 		doneDocument{Schema: "dhtfs.down/v1", OK: true},
 	}
 	var got bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
@@ -22,6 +23,9 @@ type nodeOptions struct {
 	replicas  int
 	capacity  byteSize
 	minFree   byteSize
+
+	scrubEvery time.Duration
+	scrubLimit byteRate
 }
 
 // AddFlags declares the flags on f. replicas is for those who create a ring.
@@ -33,6 +37,9 @@ func (o *nodeOptions) AddFlags(f *pflag.FlagSet, replicas bool) {
 	f.IntVar(&o.vnodes, "vnodes", 1, "places on the ring, when joining or creating one")
 	f.Var(&o.capacity, "capacity", "most `BYTES` of files to keep, like 200GiB (default: the disk)")
 	f.Var(&o.minFree, "min-free", "`BYTES` to leave free on the disk, like 1GiB (default 1GiB)")
+	f.DurationVar(&o.scrubEvery, "scrub-every", 7*24*time.Hour, "how often to read back and check everything held here")
+	o.scrubLimit.perSecond = 8 << 20
+	f.Var(&o.scrubLimit, "scrub-limit", "read no faster than this `RATE` for that, like 8MiB/s")
 	if replicas {
 		f.IntVarP(&o.replicas, "replicas", "n", 3, "copies of each file, when the ring is created")
 	}
@@ -41,7 +48,7 @@ func (o *nodeOptions) AddFlags(f *pflag.FlagSet, replicas bool) {
 // remembered are the flags of nodeOptions that config.toml keeps. Not among
 // them: what the membership holds for good.
 func remembered() []string {
-	return []string{"listen", "advertise", "name", "http", "vnodes", "capacity", "min-free", "log-level", "log-format"}
+	return []string{"listen", "advertise", "name", "http", "vnodes", "capacity", "min-free", "scrub-every", "scrub-limit", "log-level", "log-format"}
 }
 
 // arguments are the flags of f that were given, to be given to the daemon.

@@ -68,6 +68,7 @@ file by name, and anybody fetches it by name from whichever machines hold it.
 	root.AddGroup(
 		&cobra.Group{ID: "files", Title: "Files:"},
 		&cobra.Group{ID: "ring", Title: "Ring:"},
+		&cobra.Group{ID: "care", Title: "Care:"},
 		&cobra.Group{ID: "plumbing", Title: "Plumbing:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -82,6 +83,7 @@ file by name, and anybody fetches it by name from whichever machines hold it.
 	add("ring",
 		newUpCommand(a), newDaemonCommand(a), newDownCommand(a), newInviteCommand(a), newJoinCommand(a),
 		newLogoutCommand(a), newStatusCommand(a), newNodesCommand(a), newRingCommand(a), newFingersCommand(a))
+	add("care", newVerifyCommand(a), newScrubCommand(a))
 	add("plumbing",
 		newDemoCommand(a), newConfigCommand(a), newPathsCommand(a), newVersionCommand(a))
 	root.SetCompletionCommandGroupID("plumbing")

@@ -61,6 +61,22 @@ func killDaemon(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(process.Kill())
 }
 
+// spoilFile flips a bit of the one file that a pattern matches.
+func spoilFile(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: spoil PATTERN")
+	}
+	paths, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(paths) != 1 {
+		ts.Fatalf("%s matches %d files", args[0], len(paths))
+	}
+	content, err := os.ReadFile(paths[0])
+	ts.Check(err)
+	content[0] ^= 1
+	ts.Check(os.WriteFile(paths[0], content, 0o600))
+}
+
 // stopAll ends every daemon whose home is below dir.
 func stopAll(dir string) {
 	homes, _ := filepath.Glob(filepath.Join(dir, "*", "daemon.json"))

@@ -26,13 +26,10 @@ func (s *Store) Verify(name string, pace func(bytes int) error) (read int64, err
 		err = fmt.Errorf("%w: %q: %w", ErrCorrupt, name, errGone)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("verify: %w", err)
+		return 0, err
 	}
 	read, err = c.verify(pace)
-	if err = errors.Join(err, c.Close()); err != nil {
-		return read, fmt.Errorf("verify: %w", err)
-	}
-	return read, nil
+	return read, errors.Join(err, c.Close())
 }
 
 func (c *Content) verify(pace func(int) error) (read int64, err error) {

@@ -17,12 +17,13 @@ import (
 
 // How healing goes about it.
 const (
-	maxWounds    = 4096             // damaged names remembered; those beyond are left to repair
-	healFirst    = 5 * time.Second  // before the second try, doubled each time up to
-	healLongest  = 10 * time.Minute // for content that nobody could give
-	healAtOnce   = 2                // names worked on together
-	healBatch    = 64               // names looked at in one go
-	healDormancy = time.Hour        // when there is nothing to do
+	maxWounds    = 4096                   // damaged names remembered; those beyond are left to repair
+	healStart    = 100 * time.Millisecond // before the first try: whoever looks for damage heals it itself
+	healFirst    = 5 * time.Second        // before the second try, doubled each time up to
+	healLongest  = 10 * time.Minute       // for content that nobody could give
+	healAtOnce   = 2                      // names worked on together
+	healBatch    = 64                     // names looked at in one go
+	healDormancy = time.Hour              // when there is nothing to do
 )
 
 // healer remembers what was found damaged until it is held again.
@@ -50,7 +51,7 @@ func (h *healer) damaged(name string) {
 	h.mu.Lock()
 	h.found++
 	if len(h.wounds) < maxWounds {
-		h.wounds[name] = wound{}
+		h.wounds[name] = wound{next: time.Now().Add(healStart)}
 	}
 	h.mu.Unlock()
 	signal(h.wake)
@@ -64,14 +65,15 @@ func (h *healer) knows(name string) bool {
 	return ok
 }
 
-// closed notes that there is nothing to be healed about a name any more.
-func (h *healer) closed(name string, healed bool) {
+// closed notes that there is nothing to be healed about a name any more: the
+// content is held, or it is not needed here.
+func (h *healer) closed(name string, held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.wounds, name)
-	if healed {
+	if _, ok := h.wounds[name]; ok && held {
 		h.healed++
 	}
+	delete(h.wounds, name)
 }
 
 // failed puts the next try off.
@@ -155,7 +157,7 @@ func (n *Node) heal(ctx context.Context, name string) (from []string, err error)
 		return nil, err
 	}
 	if r.Held || r.Record == nil || r.Record.Deleted || !r.Record.Voters.Contains(n.self()) {
-		n.healer.closed(name, false)
+		n.healer.closed(name, r.Held)
 		return nil, nil
 	}
 	rec := *r.Record
@@ -167,19 +169,14 @@ func (n *Node) heal(ctx context.Context, name string) (from []string, err error)
 		n.healer.failed(name)
 		return nil, err
 	}
-	before := true
-	after, err := n.store.Update(name, func(r filestore.Register) (filestore.Register, error) {
-		before = r.Held
-		return r, nil
-	})
+	after, err := n.store.Update(name, func(r filestore.Register) (filestore.Register, error) { return r, nil })
 	n.staged.settle(name, rec.SHA256)
 	if err != nil {
 		n.healer.failed(name)
 		return nil, err
 	}
-	healed := after.Held && !before
-	n.healer.closed(name, healed)
-	if healed {
+	n.healer.closed(name, after.Held)
+	if len(from) > 0 {
 		n.log.Info("healed a damaged file", "name", name, "from", from)
 	}
 	return from, nil

@@ -43,7 +43,9 @@ func TestScrubFindsWhatNobodyReads(t *testing.T) {
 func verifyAll(t *testing.T, m *ringtest.Member) (all []node.Verified) {
 	t.Helper()
 	_, err := m.Verify(t.Context(), node.VerifyOptions{}, func(v node.Verified, _ node.VerifyProgress) error {
-		all = append(all, v)
+		if v.State != "" {
+			all = append(all, v)
+		}
 		return nil
 	})
 	require.NoError(t, err)

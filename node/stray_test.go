@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -57,10 +58,12 @@ func TestAStrayThatIsNeededStays(t *testing.T) {
 		}
 		voter := groupOf(t, r, name)[1]
 		require.NoError(t, voter.Rot(name, 3))
+		voter.Disk.SetCapacity(1) // it cannot have a good copy now
 		_, _, err := ringtest.Fetch(t.Context(), voter, name, node.FetchOptions{Unconfirmed: true})
 		require.NoError(t, err) // it has noticed, and gone on with another's copy
 		require.NoError(t, m.DropStray(t.Context(), name))
 		require.True(t, m.Has(name), "one of those that should have it has it no more")
+		voter.Disk.SetCapacity(math.MaxInt64)
 		r.Whole(2 * time.Minute)
 		require.NoError(t, m.DropStray(t.Context(), name))
 		require.False(t, m.Has(name), "nobody needs it")

@@ -52,7 +52,7 @@ func (p VerifyProgress) Clean() bool { return p.Damaged == 0 && p.Missing == 0 }
 // Verify reads files that this node holds back from its disk and checks every
 // byte. What is damaged is put aside and not served any more; this node then
 // gets a good copy by itself, or with Repair before Verify goes on. yield hears
-// of each file and how far Verify is, and ends it with an error. The error is
+// of each file, and without a State of each chunk, and ends it with an error. The error is
 // ErrNotFound when the pattern matches nothing that this node is to hold.
 func (n *Node) Verify(ctx context.Context, o VerifyOptions, yield func(Verified, VerifyProgress) error) (VerifyProgress, error) {
 	p, err := n.verify(ctx, o, yield)
@@ -76,17 +76,25 @@ func (n *Node) verify(ctx context.Context, o VerifyOptions, yield func(Verified,
 	if p.OfFiles == 0 && o.Pattern != "" {
 		return p, ErrNotFound
 	}
-	pace := paceOf(ctx, newLimiter(o.Rate))
+	keeps := paceOf(ctx, newLimiter(o.Rate))
+	pace := func(bytes int) error {
+		p.Bytes += int64(bytes)
+		if err := yield(Verified{}, p); err != nil {
+			return err
+		}
+		return keeps(bytes)
+	}
 	return p, n.eachOwn(filestore.Cursor{}, func(reg filestore.Entry) error {
 		if !wanted(reg.Name) {
 			return ctx.Err()
 		}
+		before := p.Bytes
 		v, err := n.verifyOne(ctx, reg, o.Repair, pace)
 		if err != nil || v.State == "" {
 			return err
 		}
 		p.Files++
-		p.Bytes += v.Size
+		p.Bytes = before + v.Size
 		switch v.State {
 		case VerifiedDamaged:
 			p.Damaged++
@@ -138,6 +146,7 @@ func (n *Node) verifyOne(ctx context.Context, reg filestore.Entry, repair bool, 
 		_, v.Err = n.store.Verify(reg.Name, pace)
 		switch {
 		case v.Err == nil:
+			n.healer.closed(reg.Name, true)
 			return v, nil
 		case errors.Is(v.Err, filestore.ErrCorrupt):
 			v.State = VerifiedDamaged

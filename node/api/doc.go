@@ -22,6 +22,10 @@
 //	GET    /v1/invites          dhtfs.invites/v1
 //	POST   /v1/invites          body {"ttl_seconds":…,"uses":…}; answers dhtfs.invite/v1
 //	DELETE /v1/invites          id=
+//	GET    /v1/scrub            dhtfs.scrub/v1
+//	POST   /v1/scrub            body {"action":"start"} or {"action":"pause"}; answers dhtfs.scrub/v1
+//	POST   /v1/verify           body {"pattern":…,"repair":…,"bytes_per_second":…}; one JSON object a line: {"file":…} for
+//	                            each that is not as it should be, {"progress":…}, and at last {"summary":…} or {"error":…}
 //	POST   /v1/login            a one-time address that opens the status page in a browser
 //	POST   /v1/logout           body {"timeout_seconds":…}; answers dhtfs.logout/v1 when all is handed over
 //	POST   /v1/shutdown         the daemon stops; the node stays a member

@@ -72,8 +72,18 @@ func documents() map[string]any {
 		"locate":  locateOf(record.Name, lookup, group, 2*time.Second, testLabel),
 		"invite":  Invite{Schema: "dhtfs.invite/v1", Token: "dhtfs1…", InviteInfo: inviteOf(invite)},
 		"invites": Invites{Schema: "dhtfs.invites/v1", Invites: []InviteInfo{inviteOf(invite)}},
-		"logout":  logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
-		"error":   failure,
+		"scrub": scrubOf(node.ScrubStatus{
+			State: node.ScrubRunning, Pass: node.ScrubPass{Begun: when, Files: 12, Bytes: 1 << 20, Damaged: 2, Healed: 1},
+			OfFiles: 41, OfBytes: 2 << 30, Rate: 8 << 20, Limit: 8 << 20, Next: when,
+			Last: node.ScrubPass{Begun: when, Ended: when.Add(time.Hour), Files: 40, Bytes: 2 << 20}, Found: 3, Healed: 2, Open: 1,
+		}),
+		"verify": func() []verifyLine {
+			progress := VerifyProgress(node.VerifyProgress{Files: 1, OfFiles: 3, Bytes: 4, OfBytes: 12, Damaged: 1, Missing: 1, Healed: 1})
+			file := verifiedOf(node.Verified{Name: "a", Size: 4, State: node.VerifiedHealed, From: []string{"birch"}, Err: errors.New("damaged")})
+			return []verifyLine{{Progress: &progress}, {File: &file}, {Summary: &progress}, {Error: failure}}
+		}(),
+		"logout": logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
+		"error":  failure,
 	}
 }
 
