@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,10 +53,17 @@ type Command struct {
 // Result has none. The caller must Wait for it.
 func Start(t testing.TB, stdin io.Reader, stdout io.Writer, args ...string) *Command {
 	t.Helper()
+	return startWith(t, nil, stdin, stdout, args...)
+}
+
+// startWith is Start by another program, whose arguments prefix begins with.
+func startWith(t testing.TB, prefix []string, stdin io.Reader, stdout io.Writer, args ...string) *Command {
+	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	c := &Command{args: args, cmd: exec.CommandContext(ctx, program, args...), cancel: cancel, start: time.Now()}
+	line := append(append(slices.Clone(prefix), program), args...)
+	c := &Command{args: args, cmd: exec.CommandContext(ctx, line[0], line[1:]...), cancel: cancel, start: time.Now()}
 	c.cmd.Env = environment()
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = stdin, stdout, &c.err
 	if stdout == nil {

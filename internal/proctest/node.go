@@ -4,8 +4,10 @@ package proctest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,6 +23,11 @@ import (
 type Node struct {
 	Name string
 	Home string
+	// Prefix is put before the commands that start the daemon, as in
+	// "ip netns exec NAME". Empty: nothing.
+	Prefix []string
+	// Listen is where the daemon listens. Empty: a free port of 127.0.0.1.
+	Listen string
 }
 
 // Daemon is what a node's daemon.json says.
@@ -44,18 +51,24 @@ func (n *Node) Run(t testing.TB, args ...string) Result {
 
 // flags are what a daemon is started with the first time.
 func (n *Node) flags() []string {
-	return []string{"--listen", "127.0.0.1:0", "--http", "off", "--name", n.Name}
+	return []string{"--listen", cmp.Or(n.Listen, "127.0.0.1:0"), "--http", "off", "--name", n.Name}
 }
 
 func (n *Node) startJoin(t testing.TB, token string) *Command {
 	t.Helper()
-	return Start(t, strings.NewReader(token), nil, n.Args(append([]string{"join", "-"}, n.flags()...)...)...)
+	return n.startDaemon(t, strings.NewReader(token), append([]string{"join", "-"}, n.flags()...)...)
+}
+
+// startDaemon starts a command that starts the node's daemon.
+func (n *Node) startDaemon(t testing.TB, stdin io.Reader, args ...string) *Command {
+	t.Helper()
+	return startWith(t, n.Prefix, stdin, nil, n.Args(args...)...)
 }
 
 // Up starts the daemon of a member and waits until it is ready.
 func (n *Node) Up(t testing.TB) {
 	t.Helper()
-	n.Run(t, "up").OK(t)
+	n.startDaemon(t, nil, "up").Wait(t).OK(t)
 	n.WaitReady(t)
 }
 

@@ -23,10 +23,16 @@ type Ring struct {
 }
 
 // NewRing starts a ring of size nodes, called n0, n1 and so on, that join one
-// after the other, and ends it with the test.
-func NewRing(t testing.TB, size int) *Ring {
+// after the other, and ends it with the test. Each node may be prepared before
+// its daemon starts.
+func NewRing(t testing.TB, size int, prepare ...func(i int, n *Node)) *Ring {
 	t.Helper()
 	r := newRing(t, size)
+	for i, n := range r.Nodes {
+		for _, f := range prepare {
+			f(i, n)
+		}
+	}
 	token := r.found(t)
 	for _, n := range r.Nodes[1:] {
 		n.startJoin(t, token).Wait(t).OK(t)
@@ -64,7 +70,7 @@ func newRing(t testing.TB, size int) *Ring {
 func (r *Ring) found(t testing.TB) (token string) {
 	t.Helper()
 	first := r.Nodes[0]
-	first.Run(t, append([]string{"up"}, first.flags()...)...).OK(t)
+	first.startDaemon(t, nil, append([]string{"up"}, first.flags()...)...).Wait(t).OK(t)
 	return string(first.Run(t, "invite", "--print", "token", "--uses", fmt.Sprint(len(r.Nodes))).OK(t).Stdout)
 }
 
@@ -164,7 +170,7 @@ func (r *Ring) UpAll(t testing.TB) {
 	t.Helper()
 	var ups []*Command
 	for _, n := range r.Nodes {
-		ups = append(ups, Start(t, nil, nil, n.Args("up")...))
+		ups = append(ups, n.startDaemon(t, nil, "up"))
 	}
 	waitAll(t, ups)
 }

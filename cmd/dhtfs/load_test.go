@@ -1,0 +1,140 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/dhtfs/dhtfs/internal/proctest"
+)
+
+// load is clients that go on storing and fetching while something else happens
+// to the ring. Each has names of its own, so that it knows what to expect.
+type load struct {
+	t      testing.TB
+	ring   *proctest.Ring
+	names  []string
+	stop   chan struct{}
+	ended  sync.WaitGroup
+	mu     sync.Mutex
+	away   map[*proctest.Node]bool // nobody begins anything there
+	maybe  map[string][]string     // the texts that a name may have
+	counts struct{ stores, failedStores, fetches, failedFetches int }
+	took   []time.Duration
+}
+
+// startLoad stores some names and has clients work on them until stopped.
+func startLoad(t testing.TB, ring *proctest.Ring, clients, files int) *load {
+	t.Helper()
+	l := &load{t: t, ring: ring, stop: make(chan struct{}), away: map[*proctest.Node]bool{}, maybe: map[string][]string{}}
+	for i := range files {
+		l.names = append(l.names, fmt.Sprintf("load/%04d", i))
+	}
+	var creating sync.WaitGroup
+	for c := range clients {
+		creating.Go(func() {
+			for i := c; i < files; i += clients {
+				l.store(ring.Nodes[i%len(ring.Nodes)], l.names[i], fmt.Sprintf("%s, first", l.names[i]))
+			}
+		})
+	}
+	creating.Wait()
+	for c := range clients {
+		rng := rand.New(rand.NewPCG(1, uint64(c)))
+		l.ended.Go(func() { l.client(rng, c, clients) })
+	}
+	return l
+}
+
+func (l *load) client(rng *rand.Rand, first, step int) {
+	for version := 0; ; version++ {
+		select {
+		case <-l.stop:
+			return
+		default:
+		}
+		mine := len(l.names) / step
+		name := l.names[first+step*rng.IntN(mine)]
+		at := l.pick(rng)
+		if rng.IntN(2) == 0 {
+			l.store(at, name, fmt.Sprintf("%s, version %d of client %d, %0*d", name, version, first, rng.IntN(2000), 0))
+		} else {
+			l.fetch(at, name)
+		}
+	}
+}
+
+func (l *load) pick(rng *rand.Rand) *proctest.Node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	up := slices.DeleteFunc(slices.Clone(l.ring.Nodes), func(n *proctest.Node) bool { return l.away[n] })
+	return up[rng.IntN(len(up))]
+}
+
+// setAway has clients begin nothing at a node, as users of another machine, or
+// begin again.
+func (l *load) setAway(n *proctest.Node, away bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away[n] = away
+}
+
+// store stores a new text. One that failed may have been stored all the same.
+func (l *load) store(at *proctest.Node, name, text string) {
+	result := proctest.Start(l.t, bytes.NewReader([]byte(text)), nil, at.Args("store", "-", "--as", name, "--force")...).Wait(l.t)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = append(l.took, result.Took)
+	l.counts.stores++
+	if result.Code == 0 {
+		l.maybe[name] = []string{text}
+		return
+	}
+	l.counts.failedStores++
+	l.maybe[name] = append(l.maybe[name], text)
+	l.t.Logf("a store failed: %s", result)
+}
+
+func (l *load) fetch(at *proctest.Node, name string) {
+	result := at.Run(l.t, "cat", name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = append(l.took, result.Took)
+	l.counts.fetches++
+	if result.Code != 0 {
+		l.counts.failedFetches++
+		l.t.Logf("a fetch failed: %s", result)
+		return
+	}
+	assert.Contains(l.t, l.maybe[name], string(result.Stdout), "%s at %s", name, at.Name)
+}
+
+// end stops the clients and says how they fared.
+func (l *load) end() {
+	close(l.stop)
+	l.ended.Wait()
+	slices.Sort(l.took)
+	at := func(share float64) time.Duration {
+		return l.took[int(share*float64(len(l.took)-1))].Round(time.Millisecond)
+	}
+	l.t.Logf("%d stores, %d failed; %d fetches, %d failed; half took less than %v, 99 %% less than %v, the longest %v",
+		l.counts.stores, l.counts.failedStores, l.counts.fetches, l.counts.failedFetches, at(0.5), at(0.99), at(1))
+}
+
+// checkAll fetches every name through one node or another, confirmed or not.
+func (l *load) checkAll() {
+	for i, name := range l.names {
+		at := l.ring.Nodes[i%len(l.ring.Nodes)]
+		result := at.Run(l.t, "cat", name)
+		assert.Zero(l.t, result.Code, "%s is lost: %s", name, result)
+		assert.Contains(l.t, l.maybe[name], string(result.Stdout), "%s at %s", name, at.Name)
+	}
+}
