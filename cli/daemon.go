@@ -17,6 +17,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
+	"github.com/dhtfs/dhtfs/node/watch"
 	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
@@ -62,6 +63,12 @@ func runDaemon(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) 
 		d.close()
 		return err
 	}
+	for _, dir := range o.watch {
+		if _, err := d.watch.Add(watch.Folder{Dir: dir}); err != nil && !errors.Is(err, watch.ErrTwice) {
+			d.close()
+			return err
+		}
+	}
 	left, err := d.run(ctx)
 	if err == nil && left {
 		var kept string
@@ -95,6 +102,7 @@ type daemon struct {
 	paths  paths
 	log    *slog.Logger
 	node   *node.Node
+	watch  *watch.Service
 	info   daemonInfo
 	socket net.Listener
 	http   net.Listener // nil when it is switched off
@@ -155,6 +163,9 @@ func openDaemon(a *app, o *nodeOptions, m *node.Membership) (d *daemon, err erro
 		d.node = nil
 		return d, err
 	}
+	if d.watch, err = openWatch(a.paths, d.node, m, d.log); err != nil {
+		return d, err
+	}
 	d.info = daemonInfo{
 		PID:     os.Getpid(),
 		Socket:  path,
@@ -187,7 +198,7 @@ func (d *daemon) run(ctx context.Context) (left bool, err error) {
 	if d.http != nil {
 		origin = "http://" + d.info.HTTP
 	}
-	handler := api.New(api.Config{Node: d.node, Token: d.token, Origin: origin, Stop: stop, Logger: d.log})
+	handler := api.New(api.Config{Node: d.node, Watch: d.watch, Token: d.token, Origin: origin, Stop: stop, Logger: d.log})
 
 	nodeCtx, stopNode := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNode()
@@ -210,6 +221,7 @@ func (d *daemon) run(ctx context.Context) (left bool, err error) {
 			return api.Serve(ctx, ln, h, d.log)
 		})
 	}
+	apis.Go(func() error { return d.watch.Run(ctx) })
 	serve(d.socket, false)
 	if d.http != nil {
 		serve(d.http, true)

@@ -141,6 +141,12 @@ func (a *app) hintOf(id string) string {
 		return "see how full the nodes are:  " + a.command("nodes")
 	case "too_few_copies":
 		return "the file is stored; the ring makes the copies it keeps of each file as soon as nodes answer:  " + a.command("stat NAME")
+	case "not_watched":
+		return "see which are:  " + a.command("watch ls")
+	case "no_folder":
+		return "name a folder that is there and that you may read"
+	case "watch_overlap":
+		return "watch another folder, or with --prefix P names of its own:  " + a.command("watch ls")
 	case "locked":
 		return "is a daemon running already?  " + a.command("status")
 	case "clock":

@@ -40,6 +40,7 @@ func TestGoldenDocuments(t *testing.T) {
 		verifiedLine{Type: "item", Name: "a", Action: "healed", Size: 9, From: []string{"birch"}, Error: "e"},
 		verifySummary{Type: "summary", OK: false, Files: 3, Bytes: 27, Damaged: 1, Missing: 1, Healed: 1, Seconds: 1.5},
 		doneDocument{Schema: "dhtfs.down/v1", OK: true},
+		watchList{Schema: "dhtfs.watch.ls/v1", Folders: []api.WatchFolder{{Dir: "/d", Prefix: "p/", OnDelete: "keep", Exclude: []string{"*.tmp"}}}},
 	}
 	var got bytes.Buffer
 	for _, d := range documents {

@@ -26,6 +26,7 @@ type nodeOptions struct {
 
 	scrubEvery time.Duration
 	scrubLimit byteRate
+	watch      []string
 }
 
 // AddFlags declares the flags on f. replicas is for those who create a ring.
@@ -40,6 +41,7 @@ func (o *nodeOptions) AddFlags(f *pflag.FlagSet, replicas bool) {
 	f.DurationVar(&o.scrubEvery, "scrub-every", 7*24*time.Hour, "how often to read back and check everything held here")
 	o.scrubLimit.perSecond = 8 << 20
 	f.Var(&o.scrubLimit, "scrub-limit", "read no faster than this `RATE` for that, like 8MiB/s")
+	f.StringArrayVar(&o.watch, "watch", nil, "publish what is in `DIR`, now and from then on; see dhtfs watch. May be repeated")
 	if replicas {
 		f.IntVarP(&o.replicas, "replicas", "n", 3, "copies of each file, when the ring is created")
 	}

@@ -75,6 +75,7 @@ func (p paths) daemonFile() string { return filepath.Join(p.State, "daemon.json"
 func (p paths) tokenFile() string  { return filepath.Join(p.State, "http.token") }
 func (p paths) lockFile() string   { return filepath.Join(p.State, "home.lock") }
 func (p paths) leftDir() string    { return filepath.Join(p.State, "left") }
+func (p paths) watchDir() string   { return filepath.Join(p.State, "watch") }
 func (p paths) logFile() string    { return filepath.Join(p.Logs, "daemon.log") }
 
 // pathsDocument is what `paths --json` prints.

@@ -138,6 +138,12 @@ func printStatus(a *app, s api.Status) {
 		escape(s.Ring), plural(s.Members, "node"), s.Alive, plural(s.Files, "file"), size(s.Bytes), s.N, health(s))
 	a.printf("this node %s %s: up %s", escape(s.Node), short(s.NodeID), since(time.Since(s.Started)))
 	a.printf("%s, %s of %s\n", escape(neighbours(s)), size(s.Bytes), size(s.Capacity))
+	if w := s.Watch; w != nil {
+		a.printf("watching %s: %s\n", plural(w.Folders, "folder"), watchCounts(w.Files, w.Published, w.Waiting, w.Failed))
+		if w.Failed+w.Faults > 0 {
+			a.warn("something is wrong with the watched folders:  %s", a.command("watch status"))
+		}
+	}
 	if !s.Ready {
 		a.warn("this node is not in its place on the ring yet")
 	}

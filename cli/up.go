@@ -39,7 +39,7 @@ func runUp(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) erro
 		return err
 	}
 	if running != nil {
-		return reportUp(ctx, a, *running, "running")
+		return reportUp(ctx, a, *running, "running", o.watch)
 	}
 	_, founded, err := foundIfNone(a.paths, o)
 	unlock()
@@ -48,19 +48,19 @@ func runUp(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) erro
 	}
 	info, err := launch(ctx, a, arguments(cmd.Flags(), a.given))
 	if errors.Is(err, filestore.ErrLocked) { // by another up, which was faster
-		return awaitOther(ctx, a)
+		return awaitOther(ctx, a, o.watch)
 	}
 	if err != nil {
 		return err
 	}
 	if founded {
-		return reportUp(ctx, a, info, "created")
+		return reportUp(ctx, a, info, "created", o.watch)
 	}
-	return reportUp(ctx, a, info, "started")
+	return reportUp(ctx, a, info, "started", o.watch)
 }
 
 // awaitOther reports on the daemon that another process is starting.
-func awaitOther(ctx context.Context, a *app) error {
+func awaitOther(ctx context.Context, a *app, watch []string) error {
 	unlock, running, err := claim(ctx, a)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func awaitOther(ctx context.Context, a *app) error {
 		unlock()
 		return fmt.Errorf("%w for %s: another process has started and stopped one", api.ErrNoDaemon, a.paths.place())
 	}
-	return reportUp(ctx, a, *running, "running")
+	return reportUp(ctx, a, *running, "running", watch)
 }
 
 // claimTimeout is how long claim waits for another process that is about to
@@ -110,9 +110,14 @@ type upDocument struct {
 	Members int    `json:"members"`
 }
 
-func reportUp(ctx context.Context, a *app, info daemonInfo, action string) error {
+// reportUp tells that the daemon is there, once it watches the folders that
+// were asked for.
+func reportUp(ctx context.Context, a *app, info daemonInfo, action string, watch []string) error {
 	client := a.client()
 	defer client.Close()
+	if err := watchAll(ctx, client, watch); err != nil {
+		return err
+	}
 	status, err := client.Status(ctx)
 	if err != nil {
 		return err
@@ -148,6 +153,9 @@ func reportUp(ctx context.Context, a *app, info daemonInfo, action string) error
 		a.printf("This ring has one node; files have one copy. To add a machine:  %s\n", a.command("invite"))
 	} else if action == "joined" {
 		a.printf("This ring has %s.\n", plural(status.Members, "node"))
+	}
+	if len(watch) > 0 {
+		a.printf("What is in %s is published. What it is up to:  %s\n", escape(strings.Join(watch, ", ")), a.command("watch status"))
 	}
 	return nil
 }
@@ -200,7 +208,7 @@ func runJoin(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions, to
 	if err != nil {
 		return err
 	}
-	return reportUp(ctx, a, info, "joined")
+	return reportUp(ctx, a, info, "joined", o.watch)
 }
 
 // join makes this home a member; the caller has its lock.

@@ -46,7 +46,9 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return fmt.Errorf("%w: wait: %q is not \"ready\"", ErrUsage, wait)
 	}
-	return writeJSON(w, http.StatusOK, statusOf(h.node.Status(r.Context()), h.node.Label))
+	doc := statusOf(h.node.Status(r.Context()), h.node.Label)
+	doc.Watch = watchSummaryOf(h.folders())
+	return writeJSON(w, http.StatusOK, doc)
 }
 
 func (h *Handler) nodes(w http.ResponseWriter, r *http.Request) error {

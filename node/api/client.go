@@ -116,6 +116,25 @@ func (c *Client) RevokeInvite(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/invites", url.Values{"id": {id}}, nil, nil)
 }
 
+// Watched asks for the watched folders and what they are up to.
+func (c *Client) Watched(ctx context.Context) (Watch, error) {
+	return get[Watch](ctx, c, "/v1/watch", nil)
+}
+
+// AddWatch has the daemon watch a folder; Dir must be absolute.
+func (c *Client) AddWatch(ctx context.Context, folder WatchFolder) (WatchChange, error) {
+	var change WatchChange
+	err := c.call(ctx, http.MethodPost, "/v1/watch", nil, folder, &change)
+	return change, err
+}
+
+// RemoveWatch ends the watching of a folder.
+func (c *Client) RemoveWatch(ctx context.Context, dir string) (WatchChange, error) {
+	var change WatchChange
+	err := c.call(ctx, http.MethodDelete, "/v1/watch", url.Values{"dir": {dir}}, nil, &change)
+	return change, err
+}
+
 // Login asks for a one-time address of the status page.
 func (c *Client) Login(ctx context.Context) (Login, error) {
 	var login Login

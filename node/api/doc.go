@@ -26,6 +26,9 @@
 //	POST   /v1/scrub            body {"action":"start"} or {"action":"pause"}; answers dhtfs.scrub/v1
 //	POST   /v1/verify           body {"pattern":…,"repair":…,"bytes_per_second":…}; one JSON object a line: {"file":…} for
 //	                            each that is not as it should be, {"progress":…}, and at last {"summary":…} or {"error":…}
+//	GET    /v1/watch            dhtfs.watch.status/v1: the watched folders and what they are up to
+//	POST   /v1/watch            body {"dir":…,"prefix":…,"on_delete":…,"exclude":[…]}; answers dhtfs.watch.add/v1
+//	DELETE /v1/watch            dir=; answers dhtfs.watch.rm/v1
 //	POST   /v1/login            a one-time address that opens the status page in a browser
 //	POST   /v1/logout           body {"timeout_seconds":…}; answers dhtfs.logout/v1 when all is handed over
 //	POST   /v1/shutdown         the daemon stops; the node stays a member

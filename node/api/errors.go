@@ -9,6 +9,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/watch"
 	"github.com/dhtfs/dhtfs/transfer"
 	"github.com/dhtfs/dhtfs/transfer/trust"
 )
@@ -90,6 +91,7 @@ type kind struct {
 // Identifiers are only ever added.
 var kinds = []kind{
 	{ErrUsage, "usage", ExitUsage, http.StatusBadRequest},
+	{watch.ErrOption, "usage", ExitUsage, http.StatusBadRequest},
 	{node.ErrBadOption, "usage", ExitUsage, http.StatusBadRequest},
 	{node.ErrBadRange, "bad_range", ExitUsage, http.StatusBadRequest},
 	{filestore.ErrBadName, "bad_name", ExitUsage, http.StatusBadRequest},
@@ -99,6 +101,10 @@ var kinds = []kind{
 	{ErrNoInvite, "no_such_invite", ExitNotFound, http.StatusNotFound},
 	{ErrToken, "unauthorized", ExitDenied, http.StatusUnauthorized},
 	{trust.ErrBadToken, "bad_token", ExitUsage, http.StatusBadRequest},
+	{watch.ErrUnknown, "not_watched", ExitNotFound, http.StatusNotFound},
+	{watch.ErrNoFolder, "no_folder", ExitError, http.StatusBadRequest},
+	{watch.ErrOverlap, "watch_overlap", ExitError, http.StatusConflict},
+	{errNoWatch, "no_watch", ExitError, http.StatusNotImplemented},
 	{trust.ErrSettings, "bad_settings", ExitUsage, http.StatusBadRequest},
 	{trust.ErrTokenExpired, "invite_expired", ExitDenied, http.StatusForbidden},
 	{trust.ErrInviteExpired, "invite_expired", ExitDenied, http.StatusForbidden},

@@ -15,6 +15,7 @@ import (
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/watch"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -84,6 +85,16 @@ func documents() map[string]any {
 		}(),
 		"logout": logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
 		"error":  failure,
+		"watch": watchOf([]watch.Status{{
+			Folder: watch.Folder{Dir: "/home/u/drop", Prefix: "drop/", OnDelete: watch.Keep, Exclude: []string{"*.tmp"}},
+			State:  watch.Watching, Files: 6, Published: 3, Waiting: 1, Failed: 2, Conflicts: 1, Skipped: 1, Scanned: when, FilesRead: 7, BytesRead: 8,
+			Faults: []watch.Fault{
+				{Kind: watch.Conflict, Path: "a/b", Reason: "r", Hint: "h", Since: when},
+				{Kind: watch.Watches, Reason: "r", Since: when},
+			},
+		}, {Folder: watch.Folder{Dir: "/d"}, State: watch.Starting}}),
+		"watch-change":  WatchChange{Schema: "dhtfs.watch.add/v1", WatchFolder: watchFolderOf(watch.Folder{Dir: "/d", OnDelete: watch.Remove, Exclude: []string{}})},
+		"watch-summary": watchSummaryOf([]watch.Status{{Files: 1, Published: 2}, {Waiting: 3, Failed: 4, Faults: []watch.Fault{{Kind: watch.Ring}, {Path: "a"}}}}),
 	}
 }
 

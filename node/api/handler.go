@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/watch"
 )
 
 // Limits on what a caller can make the daemon hold in memory, and on how long it
@@ -22,15 +23,17 @@ const (
 // Config says what a Handler serves.
 type Config struct {
 	Node   *node.Node
-	Token  string       // bearer token of the loopback port; needed for Browser only
-	Origin string       // of the loopback port, like http://127.0.0.1:24161; empty when there is none
-	Stop   func()       // asked for by POST /v1/shutdown; must return at once
-	Logger *slog.Logger // nil: nothing is logged
+	Watch  *watch.Service // nil: no folders can be watched
+	Token  string         // bearer token of the loopback port; needed for Browser only
+	Origin string         // of the loopback port, like http://127.0.0.1:24161; empty when there is none
+	Stop   func()         // asked for by POST /v1/shutdown; must return at once
+	Logger *slog.Logger   // nil: nothing is logged
 }
 
 // Handler answers the calls of this package. Safe for concurrent use.
 type Handler struct {
 	node     *node.Node
+	watch    *watch.Service
 	token    string
 	origin   string
 	stop     func()
@@ -46,6 +49,7 @@ func New(c Config) *Handler {
 	}
 	return &Handler{
 		node:     c.Node,
+		watch:    c.Watch,
 		token:    c.Token,
 		origin:   c.Origin,
 		stop:     c.Stop,
@@ -90,6 +94,9 @@ func (h *Handler) routes() http.Handler {
 		"GET /v1/scrub":      h.scrub,
 		"POST /v1/scrub":     h.changeScrub,
 		"POST /v1/verify":    h.verify,
+		"GET /v1/watch":      h.watchStatus,
+		"POST /v1/watch":     h.watchAdd,
+		"DELETE /v1/watch":   h.watchRemove,
 		"POST /v1/login":     h.newLogin,
 		"POST /v1/logout":    h.logout,
 		"POST /v1/shutdown":  h.shutdown,

@@ -31,6 +31,8 @@ type Status struct {
 	Degraded      string     `json:"degraded,omitempty"`
 	Warnings      []string   `json:"warnings,omitempty"`
 	Positions     []Position `json:"positions"`
+	// Watch is there when folders are watched.
+	Watch *WatchSummary `json:"watch,omitempty"`
 }
 
 // Member is one machine of the ring.
