@@ -54,6 +54,14 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 sim: ## run the tests that simulate, with SEEDS seeds each (1000)
 	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=120m $(sort $(dir $(addprefix ./,$(shell git grep -l DHTFS_SIM_SEEDS -- '*_test.go'))))
 
+.PHONY: soak
+soak: ## hours of virtual time of 100 whole nodes under churn (HOURS=24 NODES=100 SEED=1)
+	HOURS=$(or $(HOURS),24) NODES=$(or $(NODES),100) SEED=$(or $(SEED),1) go test -count=1 -timeout=24h -v -run '^TestSoak$$' ./internal/simulate
+
+.PHONY: soak-processes
+soak-processes: ## real daemons in the long form: ten minutes of kills under load, a minute split, a minute paused
+	DHTFS_LONG=1 go test -count=1 -timeout=60m -v -run 'TestKilledAgain|TestPartition|TestPaused|TestOneWayLoss|TestRollingRestart|TestFewDescriptors' ./cmd/dhtfs
+
 .PHONY: mutants
 mutants: ## take one rule after the other out of the source: the tests must notice
 	DHTFS_MUTANTS=1 nice go test -count=1 -timeout=120m -v -run '^TestMutants' ./internal/mutants
