@@ -20,7 +20,7 @@ TOOL     := go tool -modfile=.ci/tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/dhtfs, one static binary
@@ -52,7 +52,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 .PHONY: sim
 sim: ## run the tests that simulate, with SEEDS seeds each (1000)
-	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=120m $(sort $(dir $(addprefix ./,$(shell git grep -l DHTFS_SIM_SEEDS -- '*_test.go'))))
+	DHTFS_SIM_SEEDS=$(SEEDS) go test -count=1 -timeout=24h $(sort $(dir $(addprefix ./,$(shell git grep -l DHTFS_SIM_SEEDS -- '*_test.go'))))
 
 .PHONY: soak
 soak: ## hours of virtual time of 100 whole nodes under churn (HOURS=24 NODES=100 SEED=1)

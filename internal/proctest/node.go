@@ -28,6 +28,8 @@ type Node struct {
 	Prefix []string
 	// Listen is where the daemon listens. Empty: a free port of 127.0.0.1.
 	Listen string
+	// Flags are more flags for the daemon when it starts the first time.
+	Flags []string
 }
 
 // Daemon is what a node's daemon.json says.
@@ -51,7 +53,7 @@ func (n *Node) Run(t testing.TB, args ...string) Result {
 
 // flags are what a daemon is started with the first time.
 func (n *Node) flags() []string {
-	return []string{"--listen", cmp.Or(n.Listen, "127.0.0.1:0"), "--http", "off", "--name", n.Name}
+	return append([]string{"--listen", cmp.Or(n.Listen, "127.0.0.1:0"), "--http", "off", "--name", n.Name}, n.Flags...)
 }
 
 func (n *Node) startJoin(t testing.TB, token string) *Command {
@@ -127,6 +129,9 @@ func waitEnded(t testing.TB, pid int) {
 		return nil
 	})
 }
+
+// Running reports whether the node has a daemon.
+func (n *Node) Running() bool { return n.running() != 0 }
 
 // running returns the process ID of the node's daemon, 0 when it has none: a
 // daemon that was killed has left its daemon.json, and its number may have been

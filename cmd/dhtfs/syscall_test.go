@@ -1,0 +1,100 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/proctest"
+)
+
+// steps are the system calls that a store, a hand-off or a repair makes on its
+// way to a durable copy. The daemon is killed as it enters one.
+var steps = []struct {
+	call string
+	when []int
+}{
+	{"openat", []int{6, 20}},
+	{"fsync", []int{1, 2, 3, 4}},
+	{"fdatasync", []int{1, 2, 4}},
+	{"fsetxattr", []int{1, 2}},
+	{"renameat,renameat2", []int{1, 2}},
+	{"unlinkat", []int{1}},
+}
+
+// tracing has strace kill a process as one of its threads enters a system call
+// for the when-th time, and returns strace itself.
+func tracing(t *testing.T, pid int, call string, when int) *exec.Cmd {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "strace")
+	cmd := exec.Command("strace", "-f", "-q", "-o", log, "-p", fmt.Sprint(pid),
+		"-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, when))
+	require.NoError(t, cmd.Start())
+	proctest.Eventually(t, 10*time.Second, func() error {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
+			return fmt.Errorf("not traced yet")
+		}
+		return nil
+	})
+	return cmd
+}
+
+// TestKilledAtEachStep kills a holder of a name at one step after the other of
+// storing it, and then of getting what it missed. Afterwards there is the old
+// version or the new one, whole, and no temporary file.
+func TestKilledAtEachStep(t *testing.T) {
+	proctest.Tool(t, "strace")
+	ring := proctest.NewRing(t, 4)
+	const name = "step by step"
+	allowed := []string{"the first version"}
+	put(t, ring.Nodes[0], name, allowed[0])
+	killed, reached := 0, map[string]int{}
+	for _, step := range steps {
+		when := step.when
+		if !proctest.Long() {
+			when = when[:1]
+		}
+		for _, k := range when {
+			victim := group(t, ring, name)[0]
+			via := ring.Except(victim)[0]
+			pid := victim.Daemon(t).PID
+			strace := tracing(t, pid, step.call, k)
+			text := fmt.Sprintf("the version of %s %d", step.call, k)
+			result := proctest.Start(t, strings.NewReader(text), nil, via.Args("store", "-", "--as", name, "--force")...).Wait(t)
+			if result.Code == 0 {
+				allowed = []string{text}
+			} else {
+				allowed = append(allowed, text)
+			}
+			_ = strace.Process.Signal(syscall.SIGTERM) // lets go of a daemon that lives
+			_ = strace.Wait()
+			if !victim.Running() {
+				killed++
+				reached[step.call]++
+				left := victim.Temporaries(t)
+				victim.Up(t)
+				for _, temporary := range victim.Temporaries(t) {
+					assert.NotContains(t, left, temporary, "%s has just started", victim.Name)
+				}
+			}
+			for _, n := range ring.Nodes {
+				assert.Contains(t, allowed, string(n.Run(t, "cat", name).OK(t).Stdout), "%s after %s %d", n.Name, step.call, k)
+			}
+		}
+	}
+	t.Logf("killed %d times: %v", killed, reached)
+	assert.NotZero(t, reached["fsync"])
+	assert.NotZero(t, reached["fdatasync"])
+	ring.WaitWhole(t, ring.Nodes...)
+}
