@@ -76,6 +76,9 @@ func (s *Store) giveUp(e *entry) {
 	s.damaged[e.File] = true
 	s.mu.Unlock()
 	if !known {
+		lost := *e
+		lost.Held = false
+		s.resum(e.Record.Name, e, &lost)
 		s.dropList(e.Record.Root, s.count(e.Record, -1))
 	}
 }

@@ -28,6 +28,8 @@ type Options struct {
 	// OnDamage is called with the name of content that was found damaged or gone
 	// and is held no more. It must not block nor use the Store; nil: nobody is told.
 	OnDamage func(name string)
+	// Seed makes Fingerprints differ from those of stores with another one.
+	Seed [32]byte
 	// Logger gets what nobody is told otherwise; nil discards it.
 	Logger *slog.Logger
 }
@@ -48,6 +50,8 @@ type Store struct {
 	syncs    map[string]*batcher[struct{}] // of directories
 	gates    gates                         // by visible path
 	counter  counter
+	seed     [32]byte
+	sums     sums // of all registers
 	rebuilt  bool
 	hasAttrs bool
 	folds    bool // the file system takes some different names for one
@@ -79,7 +83,7 @@ func Open(o Options) (*Store, error) {
 		disk = OSDisk(o.Dir)
 	}
 	s := &Store{
-		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree,
+		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed,
 		onDamage:  o.OnDamage,
 		positions: slices.Clone(o.Positions),
 		syncs:     map[string]*batcher[struct{}]{},

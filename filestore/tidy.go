@@ -80,6 +80,7 @@ func (t *tidying) registers() error {
 			if err != nil {
 				return err
 			}
+			t.store.resum(c.Name, &entry{}, e)
 			if changed {
 				value, err := e.encode(p.key)
 				if err != nil {

@@ -127,6 +127,7 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	if err != nil {
 		return err
 	}
+	s.resum(name, old, e)
 	kept := st == nil && e.Held
 	if st != nil {
 		s.count(e.Record, 1)
@@ -240,5 +241,6 @@ func (s *Store) Forget(name string, ballot Ballot) (bool, error) {
 	if err := s.commit(write{key: registerKey(name)}); err != nil {
 		return false, fmt.Errorf("forget: %w", err)
 	}
+	s.resum(name, e, &entry{})
 	return true, nil
 }
