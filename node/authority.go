@@ -26,19 +26,20 @@ type authority struct {
 	mu      sync.Mutex
 	known   arcs
 	claims  arcs
-	pending map[string]pendingName
+	pending alongRing[pendingName]
 }
 
 // pendingName is a name that the node has heard of, as others have it.
 type pendingName struct {
 	rangeEntry
 	missed bool // the arc was known before
+	sum    filestore.Fingerprint
 }
 
 const metaClaims = "authority"
 
 func openAuthority(s *filestore.Store) (*authority, error) {
-	a := &authority{store: s, pending: map[string]pendingName{}}
+	a := &authority{store: s}
 	b, err := s.Meta(metaClaims)
 	if err != nil || b == nil {
 		return a, err
@@ -50,7 +51,7 @@ func openAuthority(s *filestore.Store) (*authority, error) {
 func (a *authority) knowledge(name string) register.Knowledge {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	e, waiting := a.pending[name]
+	e, waiting := a.pending.get(name)
 	switch {
 	case waiting && e.missed:
 		return register.Missed
@@ -81,8 +82,10 @@ func (a *authority) learn(x arc, missing []rangeEntry) {
 	defer a.mu.Unlock()
 	known := a.known.cover(x)
 	for _, e := range missing {
-		if _, before := a.pending[e.Name]; !before {
-			a.pending[e.Name] = pendingName{rangeEntry: e, missed: known}
+		if _, before := a.pending.get(e.Name); !before {
+			e.Held, e.Only = false, true
+			sum := a.store.FingerprintOf(e.Name, e.View.Basis, filestore.HeardOf)
+			a.pending.put(e.Name, pendingName{rangeEntry: e, missed: known, sum: sum})
 		}
 	}
 	if !known {
@@ -94,27 +97,36 @@ func (a *authority) learn(x arc, missing []rangeEntry) {
 func (a *authority) arrived(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.pending, name)
+	a.pending.remove(name)
 }
 
-// waiting returns the pending names of an arc.
-func (a *authority) waiting(x arc) []rangeEntry {
+// heardOf are the names of an arc that this node has heard of and has no record
+// of yet, as entries that say so.
+func (a *authority) heardOf(x arc) []rangeEntry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var l []rangeEntry
-	for name, e := range a.pending {
-		if x.contains(chord.KeyOf(name)) {
-			l = append(l, e.rangeEntry)
-		}
+	for _, e := range a.pending.in(x) {
+		l = append(l, e.rangeEntry)
 	}
 	return l
+}
+
+// heardSum is the fingerprint of what heardOf lists, and counts it.
+func (a *authority) heardSum(x arc) (f filestore.Fingerprint, count int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, e := range a.pending.in(x) {
+		f, count = f.Plus(e.sum), count+1
+	}
+	return f, count
 }
 
 // hasPending reports whether the node has yet to get records that it heard of.
 func (a *authority) hasPending() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.pending) > 0
+	return a.pending.len() > 0
 }
 
 // blank reports whether the node never had authority over anything.
@@ -134,9 +146,9 @@ func (a *authority) retain(mine arcs) error {
 			known = append(known, x)
 		}
 	}
-	for name := range a.pending {
+	for name := range a.pending.values {
 		if !known.contains(chord.KeyOf(name)) {
-			delete(a.pending, name)
+			a.pending.remove(name)
 		}
 	}
 	for _, x := range mine {
@@ -160,10 +172,8 @@ func (a *authority) retain(mine arcs) error {
 }
 
 func (a *authority) pendingIn(x arc) bool {
-	for name := range a.pending {
-		if x.contains(chord.KeyOf(name)) {
-			return true
-		}
+	for range a.pending.in(x) {
+		return true
 	}
 	return false
 }

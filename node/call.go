@@ -40,7 +40,9 @@ func ask[T any](n *Node, to []MachineID, question func(m MachineID) (T, error)) 
 func (n *Node) call(ctx context.Context, m MachineID, kind uint16, req, resp any) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	return n.net.Call(ctx, n.members.peer(m), kind, req, resp)
+	err := n.net.Call(ctx, n.members.peer(m), kind, req, resp)
+	n.silence.note(m, err)
+	return err
 }
 
 func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a register.Answer, err error) {

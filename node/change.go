@@ -214,15 +214,18 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 	})
 	voters := msg.Record.Voters.New
 	want := max(n.quorum(len(voters)), min(wait.copies, len(voters)))
-	waiting := len(voters) // for whom it is worth while
+	awaited := map[MachineID]bool{} // for whom it is worth while
+	for _, m := range voters {
+		if !wait.all || !n.silence.of(m) {
+			awaited[m] = true
+		}
+	}
 	result := register.Again
 	var grace <-chan time.Time
 	for range to {
 		select {
 		case a := <-answers:
-			if slices.Contains(voters, a.from) {
-				waiting--
-			}
+			delete(awaited, a.from)
 			var step register.Next
 			if a.err != nil {
 				n.log.Debug("no acceptance", "name", msg.Record.Name, "peer", n.members.label(a.from), "err", a.err)
@@ -243,7 +246,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		}
 		switch {
 		case result != register.Chosen:
-		case waiting == 0:
+		case len(awaited) == 0:
 			return result
 		case !wait.all && grace == nil && len(n.outcomeOf(r).acceptors) >= want:
 			grace = time.After(lastCopyGrace)

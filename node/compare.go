@@ -2,10 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -13,26 +9,32 @@ import (
 	"github.com/dhtfs/dhtfs/node/register"
 )
 
-// Comparing: the members of a group tell each other what registers they have in
-// an arc of the ring. One digest settles the usual case, that nothing differs.
+// Comparing: the members of a group tell each other the fingerprints of what they
+// have in the arcs of the ring that they share. One message settles the usual
+// case, that nothing differs. An arc that differs is split into parts, whose
+// fingerprints are compared in turn, until those that differ are small enough
+// to be listed: range-based set reconciliation (Meyer, "Range-Based Set
+// Reconciliation", 2023).
 
-// rangePage is how many entries one reply carries.
-const rangePage = 1000
+const (
+	rangePage  = 1000 // entries that one reply carries
+	listUpTo   = 24   // a range with no more registers is listed and not split
+	rangesOnce = 256  // ranges in one request
+)
 
-// entriesOf are this node's registers in an arc, in (key, name) order, with the
-// names it has only heard of.
+// entriesOf are this node's registers in an arc, in (key, name) order, then the
+// names it has only heard of. Registers that it doubts are left out.
 func (n *Node) entriesOf(a arc) ([]rangeEntry, error) {
 	var l []rangeEntry
 	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{}) {
 		if err != nil {
 			return nil, err
 		}
-		if reg.Record == nil {
-			continue
+		if reg.Record != nil {
+			l = append(l, entryOf(reg.Register))
 		}
-		l = append(l, entryOf(reg.Register))
 	}
-	return append(l, n.heardOf(a)...), nil
+	return append(l, n.authority.heardOf(a)...), nil
 }
 
 func entryOf(r filestore.Register) rangeEntry {
@@ -46,53 +48,42 @@ func entryOf(r filestore.Register) rangeEntry {
 	}
 }
 
-// heardOf are the names of an arc that this node has no record of yet.
-func (n *Node) heardOf(a arc) []rangeEntry {
-	l := n.authority.waiting(a)
-	for i := range l {
-		l[i].Held, l[i].Only = false, true
-	}
-	return l
+// fingerprint stands for what entriesOf lists, and counts it, without reading it.
+func (n *Node) fingerprint(a arc) (filestore.Fingerprint, int) {
+	f, count := n.store.Fingerprint(a.After, a.UpTo)
+	heard, more := n.authority.heardSum(a)
+	return f.Plus(heard), count + more
 }
 
-// digest is equal for two lists that agree on every name, its accepted ballot
-// and whether its content is held, in whatever order.
-func digest(entries []rangeEntry) filestore.Hash {
-	entries = slices.Clone(entries)
-	slices.SortFunc(entries, func(a, b rangeEntry) int { return strings.Compare(a.Name, b.Name) })
-	h := sha256.New()
-	var b []byte
-	for _, e := range entries {
-		b = binary.AppendUvarint(b[:0], uint64(len(e.Name)))
-		b = append(b, e.Name...)
-		b = binary.BigEndian.AppendUint64(b, e.View.Basis.Counter)
-		b = append(b, e.View.Basis.Machine[:]...)
-		h.Write(append(b, bit(e.Held)|bit(e.Only)<<1))
+// onCompare answers a peer that compares arcs.
+func (n *Node) onCompare(req compareRequest) (compareReply, error) {
+	var reply compareReply
+	if len(req.Ranges) > rangesOnce {
+		return reply, errBadRequest
 	}
-	return filestore.Hash(h.Sum(nil))
+	listed := 0
+	for _, r := range req.Ranges {
+		a := arc{r.After, r.UpTo}
+		part := comparedRange{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
+		var sum filestore.Fingerprint
+		sum, part.Count = n.fingerprint(a)
+		if part.Same = sum == r.Sum; !part.Same && part.Count <= listUpTo && listed+part.Count <= rangePage {
+			entries, err := n.entriesOf(a)
+			if err != nil {
+				return reply, err
+			}
+			part.Listed, part.Entries = true, entries
+			listed += len(entries)
+		}
+		reply.Ranges = append(reply.Ranges, part)
+	}
+	return reply, nil
 }
 
-func bit(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// onRange answers a peer that compares an arc.
+// onRange lists an arc for a peer, page by page.
 func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 	a := arc{req.After, req.UpTo}
-	reply := rangeReply{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
-	if req.From == (cursor{}) {
-		entries, err := n.entriesOf(a)
-		if err != nil {
-			return reply, err
-		}
-		if digest(entries) == req.Digest {
-			reply.Same = true
-			return reply, nil
-		}
-	}
+	reply := rangeReply{Claim: n.authority.claimed(a)}
 	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{Key: req.From.Key, Name: req.From.Name}) {
 		if err != nil {
 			return reply, err
@@ -107,70 +98,172 @@ func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 		}
 		reply.Entries = append(reply.Entries, entryOf(reg.Register))
 	}
-	reply.Entries = append(reply.Entries, n.heardOf(a)...)
+	reply.Entries = append(reply.Entries, n.authority.heardOf(a)...)
 	return reply, nil
 }
 
 // compared is what one machine said about an arc.
 type compared struct {
-	from    MachineID
-	same    bool
-	claim   bool
+	from   MachineID
+	claim  bool
+	differ []difference
+}
+
+// difference is a part of an arc where a machine differs from this node, and all
+// that it has there. The differences of one machine do not overlap.
+type difference struct {
+	arc
 	entries []rangeEntry
 }
 
-// compareWith asks one machine for its registers in an arc.
-func (n *Node) compareWith(ctx context.Context, m MachineID, a arc, mine filestore.Hash) (compared, error) {
-	c := compared{from: m}
-	req := rangeRequest{After: a.After, UpTo: a.UpTo, Digest: mine}
-	for first := true; ; first = false {
+// listOf asks one machine for all its registers in an arc.
+func (n *Node) listOf(ctx context.Context, m MachineID, a arc) ([]rangeEntry, error) {
+	var l []rangeEntry
+	req := rangeRequest{After: a.After, UpTo: a.UpTo}
+	for {
 		var reply rangeReply
 		if err := n.call(ctx, m, callRange, req, &reply); err != nil {
-			return c, err
+			return nil, err
 		}
-		c.claim, c.same = reply.Claim && (first || c.claim), reply.Same
-		c.entries = append(c.entries, reply.Entries...)
+		l = append(l, reply.Entries...)
 		if !reply.More {
-			return c, nil
+			return l, nil
 		}
 		if len(reply.Entries) == 0 || reply.Next == req.From {
-			return c, errBadReply
+			return nil, errBadReply
 		}
 		req.From = reply.Next
 	}
 }
 
-// compareAll compares an arc with everybody of its group who answers, and where
-// this node does not know the arc yet, with those after the group too. When
-// none of those has had it, since many machines joined at once, some other
-// member has: all are asked.
-func (n *Node) compareAll(ctx context.Context, p place, mine filestore.Hash) ([]compared, error) {
-	peers := p.group()
-	if !n.authority.knows(p.arc) {
-		peers = p.Live
+// question is a range that a machine is asked about.
+type question struct {
+	arc
+	of    int  // the arc that it is a part of
+	whole bool // it is all of that arc
+	count int  // this node's registers in it
+}
+
+// compareWith compares several arcs with one machine. The answers are in the
+// order of the arcs.
+func (n *Node) compareWith(ctx context.Context, m MachineID, shared []arc) ([]compared, error) {
+	answers := make([]compared, len(shared))
+	var open []question
+	for i, a := range shared {
+		answers[i].from = m
+		open = append(open, question{arc: a, of: i, whole: true})
 	}
-	var others []MachineID
-	for _, x := range peers {
-		if x.Machine != n.self() {
-			others = append(others, x.Machine)
+	for len(open) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		now := open[:min(len(open), rangesOnce)]
+		open = open[len(now):]
+		var req compareRequest
+		for i := range now {
+			r := rangeSum{After: now[i].After, UpTo: now[i].UpTo}
+			r.Sum, now[i].count = n.fingerprint(now[i].arc)
+			req.Ranges = append(req.Ranges, r)
+		}
+		var reply compareReply
+		if err := n.call(ctx, m, callCompare, req, &reply); err != nil {
+			return nil, err
+		}
+		if len(reply.Ranges) != len(now) {
+			return nil, errBadReply
+		}
+		for i, part := range reply.Ranges {
+			q := now[i]
+			c := &answers[q.of]
+			if q.whole {
+				c.claim = part.Claim
+			}
+			more, err := n.followUp(ctx, c, q, part)
+			if err != nil {
+				return nil, err
+			}
+			open = append(open, more...)
 		}
 	}
-	if n.repair.lackingFor(p.arc) >= claimsSettle {
-		others = n.members.others()
+	return answers, nil
+}
+
+// followUp does what one answer asks for: nothing, or the range is listed, or
+// its parts are to be compared.
+func (n *Node) followUp(ctx context.Context, c *compared, q question, part comparedRange) ([]question, error) {
+	switch {
+	case part.Same:
+		return nil, nil
+	case part.Listed:
+		c.differ = append(c.differ, difference{q.arc, part.Entries})
+		return nil, nil
 	}
-	answers := ask(n, others, func(m MachineID) (compared, error) { return n.compareWith(ctx, m, p.arc, mine) })
-	var l []compared
-	for range others {
+	var parts []arc
+	if min(part.Count, q.count) > listUpTo {
+		parts = q.split()
+	}
+	if parts == nil { // too little here or there to be worth splitting
+		entries, err := n.listOf(ctx, c.from, q.arc)
+		c.differ = append(c.differ, difference{q.arc, entries})
+		return nil, err
+	}
+	more := make([]question, len(parts))
+	for i, a := range parts {
+		more[i] = question{arc: a, of: q.of}
+	}
+	return more, nil
+}
+
+// compareAll compares arcs with everybody of their groups, each machine asked
+// once, and returns for each arc what those said who answered. Where this node
+// does not know an arc yet, those after the group are asked too. When none of
+// those has had it, since many machines joined at once, some other member has:
+// all are asked.
+func (n *Node) compareAll(ctx context.Context, mine []place) ([][]compared, error) {
+	with := map[MachineID][]int{}
+	for i, p := range mine {
+		var peers []MachineID
+		switch {
+		case n.repair.lackingFor(p.arc) >= claimsSettle:
+			peers = n.members.others()
+		case n.authority.knows(p.arc):
+			peers = machinesOf(p.group())
+		default:
+			peers = machinesOf(p.Live)
+		}
+		for _, m := range peers {
+			if m != n.self() {
+				with[m] = append(with[m], i)
+			}
+		}
+	}
+	var to []MachineID
+	for m := range with {
+		to = append(to, m)
+	}
+	answers := ask(n, to, func(m MachineID) ([]compared, error) {
+		shared := make([]arc, len(with[m]))
+		for k, i := range with[m] {
+			shared[k] = mine[i].arc
+		}
+		return n.compareWith(ctx, m, shared)
+	})
+	all := make([][]compared, len(mine))
+	for range to {
 		select {
 		case a := <-answers:
-			if a.err == nil {
-				l = append(l, a.is)
+			if a.err != nil {
+				n.log.Debug("could not compare", "peer", n.members.label(a.from), "err", a.err)
+				continue
+			}
+			for k, i := range with[a.from] {
+				all[i] = append(all[i], a.is[k])
 			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
-	return l, nil
+	return all, nil
 }
 
 // enough reports whether those who answered include a majority of those who had
@@ -209,34 +302,4 @@ func (n *Node) enough(a arc, answers []compared) bool {
 		"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had, "answered", claims)
 	delete(n.repair.lacking, a.UpTo)
 	return true
-}
-
-// responsibility are the places whose groups this node is in.
-func (n *Node) responsibility(ctx context.Context) ([]place, error) {
-	var mine []place
-	seen := map[chord.ID]bool{}
-	for _, at := range n.membership.Positions() {
-		for key := at; !seen[key]; {
-			seen[key] = true
-			p, err := n.place(ctx, key)
-			if err != nil {
-				return nil, err
-			}
-			if p.rank(n.self()) < 0 {
-				break
-			}
-			mine = append(mine, p)
-			key = p.After
-		}
-	}
-	return mine, nil
-}
-
-// inPlace reports whether the ring counts on this node in as many arcs as it
-// should. Shortly after a join the owners before it do not know it yet.
-func (n *Node) inPlace(mine []place) bool {
-	for _, p := range mine {
-		return len(mine) >= min(p.Want, len(p.Live))
-	}
-	return false
 }

@@ -22,7 +22,8 @@ var (
 	ErrBadOption   = errors.New("option cannot be used")                                // see the text
 	ErrLastMember  = errors.New("the last member has nobody to hand its files to")      // nothing has happened
 
-	errBadReply = errors.New("the peer's answer makes no sense")
+	errBadReply   = errors.New("the peer's answer makes no sense")
+	errBadRequest = errors.New("the peer's request makes no sense")
 )
 
 // ExistsError is ErrExists with what is stored under the name.

@@ -71,3 +71,33 @@ func (n *Node) target(p place, key chord.ID, current []MachineID) []MachineID {
 	slices.SortFunc(l, func(a, b MachineID) int { return bytes.Compare(a[:], b[:]) })
 	return l
 }
+
+// responsibility are the places whose groups this node is in.
+func (n *Node) responsibility(ctx context.Context) ([]place, error) {
+	var mine []place
+	seen := map[chord.ID]bool{}
+	for _, at := range n.membership.Positions() {
+		for key := at; !seen[key]; {
+			seen[key] = true
+			p, err := n.place(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			if p.rank(n.self()) < 0 {
+				break
+			}
+			mine = append(mine, p)
+			key = p.After
+		}
+	}
+	return mine, nil
+}
+
+// inPlace reports whether the ring counts on this node in as many arcs as it
+// should. Shortly after a join the owners before it do not know it yet.
+func (n *Node) inPlace(mine []place) bool {
+	for _, p := range mine {
+		return len(mine) >= min(p.Want, len(p.Live))
+	}
+	return false
+}

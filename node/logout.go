@@ -173,7 +173,7 @@ func (n *Node) dropHandedOver(ctx context.Context) error {
 			return errors.Join(err, work.Wait())
 		}
 		if reg.Record != nil && reg.Held && !reg.Record.Voters.Contains(n.self()) {
-			work.Go(func() error { return n.dropStray(ctx, *reg.Record, reg.Accepted) })
+			work.Go(func() error { return n.dropStray(ctx, reg.Record.Name) })
 		}
 	}
 	return work.Wait()

@@ -9,19 +9,18 @@ type item struct {
 	answered map[MachineID]bool // shared by all names of the arc
 }
 
-// merged is an arc as the members of its group have it together.
+// merged is what the members of an arc's group have together, as far as this
+// node looked at it.
 type merged struct {
 	items   []item
 	unknown []rangeEntry // names that this node has no record of
 }
 
-// merge puts together what this node and others said of an arc.
-func (n *Node) merge(own []rangeEntry, answers []compared) merged {
+// merge puts together what this node has in some parts of an arc and what others
+// said of the arc. Where a machine does not differ, it has what this node has.
+func (n *Node) merge(p place, own []rangeEntry, answers []compared) merged {
 	byName := map[string]*item{}
 	answered := map[MachineID]bool{n.self(): true}
-	for _, c := range answers {
-		answered[c.from] = true
-	}
 	take := func(m MachineID, e rangeEntry) {
 		it := byName[e.Name]
 		if it == nil {
@@ -37,17 +36,24 @@ func (n *Node) merge(own []rangeEntry, answers []compared) merged {
 		take(n.self(), e)
 	}
 	for _, c := range answers {
-		entries := c.entries
-		if c.same {
-			entries = own
+		answered[c.from] = true
+		ranges := make([]arc, len(c.differ))
+		for i, d := range c.differ {
+			ranges[i] = d.arc
+			for _, e := range d.entries {
+				take(c.from, e)
+			}
 		}
-		for _, e := range entries {
-			take(c.from, e)
+		differ := newRow(p.After, ranges)
+		for _, e := range own {
+			if differ.find(chord.KeyOf(e.Name)) < 0 {
+				take(c.from, e)
+			}
 		}
 	}
 	var r merged
 	for _, it := range byName {
-		if e, here := it.at[n.self()]; !here || e.Only {
+		if e, here := it.at[n.self()]; (!here || e.Only) && !it.newest.Old {
 			r.unknown = append(r.unknown, it.newest)
 		}
 		r.items = append(r.items, *it)
@@ -64,14 +70,25 @@ const (
 	elsewhereYet           // the voters are not the right ones
 )
 
+// copies counts the machines that are known to hold a name's newest content.
+func (it item) copies() int {
+	held := 0
+	for _, e := range it.at {
+		if e.Held && e.View.Basis == it.newest.View.Basis {
+			held++
+		}
+	}
+	return held
+}
+
 // missingCopies counts the voters that a live name should have and that are not
 // known to hold its newest content, those that did not answer included.
-func (n *Node) missingCopies(p place, it item) int {
+func (it item) missingCopies(target []MachineID) int {
 	if !it.newest.Live {
 		return 0
 	}
 	missing := 0
-	for _, m := range n.target(p, chord.KeyOf(it.newest.Name), it.newest.View.Voters.New) {
+	for _, m := range target {
 		if e, ok := it.at[m]; !ok || e.Only || !e.Held || e.View.Basis != it.newest.View.Basis {
 			missing++
 		}
@@ -79,10 +96,12 @@ func (n *Node) missingCopies(p place, it item) int {
 	return missing
 }
 
-// compareItem tells how a name stands, going by those of the group that answered.
-func (n *Node) compareItem(p place, it item) condition {
+// judge tells how a name stands whose voters should be those of target, going by
+// those of the group that answered. A tombstone that is old enough to be
+// forgotten is not brought to those who have nothing to forget.
+func (n *Node) judge(p place, target []MachineID, it item) condition {
 	v := it.newest.View.Voters
-	if v.Joint() || !sameMachines(v.New, n.target(p, chord.KeyOf(it.newest.Name), v.New)) {
+	if v.Joint() || !sameMachines(v.New, target) {
 		return elsewhereYet
 	}
 	for _, m := range machinesOf(p.group()) {
@@ -90,6 +109,9 @@ func (n *Node) compareItem(p place, it item) condition {
 			continue
 		}
 		e, ok := it.at[m]
+		if !ok && it.newest.Old {
+			continue
+		}
 		if !ok || e.Only || e.View.Basis != it.newest.View.Basis || e.Held != e.Live {
 			return incomplete
 		}

@@ -17,9 +17,12 @@ const moveTries = 5
 // the present value accepted and its content copied wherever it is missing.
 func (n *Node) setRight(ctx context.Context, p place, it item) error {
 	name := it.newest.Name
+	if !n.mayAgree(it.newest.View.Voters) {
+		return ErrUnavailable // asking them costs time that other names need
+	}
 	target := n.target(p, chord.KeyOf(name), it.newest.View.Voters.New)
 	err := n.move(ctx, name, target)
-	if err == nil && n.compareItem(p, it) == incomplete {
+	if err == nil && n.judge(p, target, it) == incomplete {
 		err = n.refresh(ctx, name, target)
 	}
 	if err != nil {
@@ -97,6 +100,9 @@ func (n *Node) repairChange(ctx context.Context, name string, f found, target []
 func (n *Node) copyAhead(ctx context.Context, rec filestore.Record, holders, target []MachineID) {
 	var wg sync.WaitGroup
 	for _, m := range target {
+		if n.silence.of(m) {
+			continue
+		}
 		wg.Go(func() {
 			if err := n.makeObtain(ctx, m, rec, holders); err != nil {
 				n.log.Debug("could not have a copy made", "name", rec.Name, "peer", n.members.label(m), "err", err)

@@ -34,6 +34,7 @@ type Node struct {
 	repair     repairer
 	healer     healer
 	scrubber   *scrubber
+	silence    silence
 	wake       wake
 	tasks      *tasks
 	state      state
@@ -90,7 +91,7 @@ func (n *Node) open() (err error) {
 	n.repair, n.healer = newRepairer(), newHealer()
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
-		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Logger: n.log, OnDamage: n.healer.damaged,
+		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log, OnDamage: n.healer.damaged,
 	})
 	if err != nil {
 		return err

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dhtfs/dhtfs/chord"
 )
 
@@ -29,15 +27,17 @@ const (
 )
 
 // repairer remembers from round to round what a node is about to do. All but
-// the atomics belongs to the goroutine of runRepair.
+// the atomics and the crew belongs to the goroutine of runRepair.
 type repairer struct {
 	groups  map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
+	surveys map[chord.ID]*survey   // of the arcs, by their ends
 	joined  time.Time              // when the members last changed
 	fresh   bool                   // this node has just joined and waits for what is handed to it
 	lacking map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
-	strays  map[string]time.Time   // copies that nobody counts on, and since when
-	missing atomic.Int64           // copies that files held here lack, as of the last round
-	done    atomic.Bool            // this node has compared its part of the ring since it came to its place
+	strays  strays
+	crew    *crew
+	missing atomic.Int64 // copies that files held here lack, as of the last round
+	done    atomic.Bool  // this node has compared its part of the ring since it came to its place
 }
 
 // seenGroup is an arc's group and since when both have been as they are.
@@ -48,7 +48,10 @@ type seenGroup struct {
 }
 
 func newRepairer() repairer {
-	return repairer{groups: map[chord.ID]seenGroup{}, lacking: map[chord.ID]time.Time{}, strays: map[string]time.Time{}}
+	return repairer{
+		groups: map[chord.ID]seenGroup{}, surveys: map[chord.ID]*survey{}, lacking: map[chord.ID]time.Time{},
+		strays: newStrays(), crew: newCrew(),
+	}
 }
 
 // lackingFor is how long an arc has lacked a majority to compare with.
@@ -70,6 +73,8 @@ type roundResult struct {
 	due      time.Time    // when the first of these is due
 	failed   bool         // something could not be put right
 	extra    atomic.Int64 // copies beyond the voters that are missing all the same
+	// interrupted: the ring or its members changed before all was done.
+	interrupted bool
 }
 
 // runRepair compares what this node holds with its groups, moves registers to
@@ -82,6 +87,7 @@ func (n *Node) runRepair(ctx context.Context) error {
 	if n.repair.fresh = n.authority.blank(); n.repair.fresh {
 		n.repair.joined = time.Now()
 	}
+	defer n.repair.crew.wg.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	failures := 0
@@ -105,9 +111,14 @@ func (n *Node) runRepair(ctx context.Context) error {
 			n.log.Warn("repair round failed", "err", err)
 			r.failed = true
 		}
-		if r.failed {
+		switch {
+		case r.interrupted:
+			failures = 0
+			timer.Reset(n.lookAgain())
+			continue
+		case r.failed:
 			failures++
-		} else {
+		default:
 			failures = 0
 		}
 		timer.Reset(jitter(n.nextRound(r, failures)))
@@ -143,28 +154,29 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	if err != nil {
 		return r, err
 	}
-	work := &errgroup.Group{}
-	work.SetLimit(repairAtOnce)
-	r.compared = n.inPlace(mine)
-	var arcs arcs
-	for _, p := range mine {
-		if err := n.repairArc(ctx, p, work, r); err != nil {
-			return r, err
-		}
-		arcs = append(arcs, p.arc)
-	}
-	if len(n.repair.groups) > maxGroups { // arcs of strays, and such as are no more
-		clear(n.repair.groups)
-	}
-	maps.DeleteFunc(n.repair.lacking, func(end chord.ID, _ time.Time) bool {
-		return !slices.ContainsFunc(arcs, func(a arc) bool { return a.UpTo == end })
-	})
-	if err := n.sortStrays(ctx, arcs, work, r); err != nil {
+	answers, err := n.compareAll(ctx, mine)
+	if err != nil {
 		return r, err
 	}
-	if err := work.Wait(); err != nil {
-		n.log.Info("some files could not be repaired yet", "err", err)
-		r.failed = true
+	r.compared = n.inPlace(mine)
+	var arcs arcs
+	var jobs []job
+	for i, p := range mine {
+		due, err := n.repairArc(p, answers[i], r)
+		if err != nil {
+			return r, err
+		}
+		jobs = append(jobs, due...)
+		arcs = append(arcs, p.arc)
+	}
+	n.repair.forgetAllBut(arcs)
+	due, err := n.sortStrays(ctx, arcs, r)
+	if err != nil {
+		return r, err
+	}
+	n.carryOut(ctx, append(jobs, due...), r)
+	if r.failed {
+		n.log.Info("some files could not be repaired yet", "names", r.wrong)
 	}
 	n.repair.missing.Store(int64(r.missing) + r.extra.Load())
 	if n.inPlace(mine) { // while the ring settles, what it counts on this node for is not certain
@@ -176,6 +188,18 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 		n.repair.done.Store(true)
 	}
 	return r, nil
+}
+
+// forgetAllBut drops what is remembered of arcs that are none of this node's.
+func (r *repairer) forgetAllBut(mine arcs) {
+	if len(r.groups) > maxGroups { // arcs of strays, and such as are no more
+		clear(r.groups)
+	}
+	gone := func(end chord.ID) bool {
+		return !slices.ContainsFunc(mine, func(a arc) bool { return a.UpTo == end })
+	}
+	maps.DeleteFunc(r.lacking, func(end chord.ID, _ time.Time) bool { return gone(end) })
+	maps.DeleteFunc(r.surveys, func(end chord.ID, _ *survey) bool { return gone(end) })
 }
 
 // settles notes the group of a place and returns since when, or from when on,
@@ -200,47 +224,109 @@ func (n *Node) turn(rank int) time.Duration {
 	return time.Duration(rank*rankRounds) * n.cfg.Timing.JoinSettle
 }
 
-// repairArc compares one arc with the rest of its group, learns the names that
-// it did not know, and, where it falls to this node, puts right what differs.
-func (n *Node) repairArc(ctx context.Context, p place, work *errgroup.Group, r *roundResult) error {
-	own, err := n.entriesOf(p.arc)
-	if err != nil {
-		return err
+// repairArc goes by what others said of an arc: it learns the names that it did
+// not know, and returns what falls to this node to put right. Only the pieces of
+// the arc are looked at that have changed or where somebody differs.
+func (n *Node) repairArc(p place, answers []compared, r *roundResult) (jobs []job, err error) {
+	s := n.surveyOf(p)
+	defer func() {
+		if err != nil { // the pieces have not been judged
+			delete(n.repair.surveys, p.UpTo)
+		}
+	}()
+	pieces := n.look(s, answers)
+	var own []rangeEntry
+	for _, i := range pieces {
+		entries, err := n.entriesOf(s.pieces.arcs[i])
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, entries...)
 	}
-	answers, err := n.compareAll(ctx, p, digest(own))
-	if err != nil {
-		return err
-	}
-	m := n.merge(own, answers)
+	m := n.merge(p, own, answers)
 	switch {
 	case n.authority.knows(p.arc), n.enough(p.arc, answers):
-		n.authority.learn(p.arc, m.unknown)
+		if err := n.learn(p.arc, m.unknown); err != nil {
+			return nil, err
+		}
 	default:
 		waited := n.repair.lackingFor(p.arc)
 		r.lacking = r.lacking || waited >= claimsSettle
 		r.compared = r.compared && (waited >= takeOverAfter || !n.repair.fresh && waited >= claimsSettle)
-		return nil
+		delete(n.repair.surveys, p.UpTo)
+		return nil, nil
 	}
 	turn := n.turn(p.rank(n.self()))
 	mayMove := n.settles(p).Add(turn)
 	mayRefresh := n.repair.groups[p.UpTo].since.Add(turn)
 	for _, it := range m.items {
-		r.missing += n.missingCopies(p, it)
+		key := chord.KeyOf(it.newest.Name)
+		target := n.target(p, key, it.newest.View.Voters.New)
+		r.missing += it.missingCopies(target)
+		f := &s.found[s.pieces.find(key)]
 		from := mayMove
-		switch n.compareItem(p, it) {
+		switch n.judge(p, target, it) {
 		case asItShould:
-			if int(it.newest.Copies) > len(it.newest.View.Voters.New) && it.newest.Live && p.rank(n.self()) == 0 {
-				work.Go(func() error { return n.lookAtExtra(ctx, it.newest.Name, r) })
+			if !it.newest.Live {
+				continue
+			}
+			for _, m := range target {
+				f.live[m]++
+			}
+			if int(it.newest.Copies) > len(target) && p.rank(n.self()) == 0 {
+				f.good = false // what is beyond the group is not compared
+				jobs = append(jobs, job{it.newest.Name, repairLast, func(ctx context.Context) error {
+					return n.lookAtExtra(ctx, it.newest.Name, r)
+				}})
 			}
 			continue
 		case incomplete:
 			from = mayRefresh
 		}
+		f.good = false
 		r.wrong++
 		if r.wait(from) {
 			continue
 		}
-		work.Go(func() error { return n.setRight(ctx, p, it) })
+		jobs = append(jobs, job{it.newest.Name, it.copies(), func(ctx context.Context) error { return n.setRight(ctx, p, it) }})
+	}
+	r.missing += s.missing(pieces, answers, n.self())
+	return jobs, nil
+}
+
+// missing counts the copies of names in pieces that were good already, and not
+// looked at now, which those should have who did not answer.
+func (s *survey) missing(looked []int, answers []compared, self MachineID) int {
+	here := map[MachineID]bool{self: true}
+	for _, c := range answers {
+		here[c.from] = true
+	}
+	count := 0
+	for i, f := range s.found {
+		if slices.Contains(looked, i) {
+			continue
+		}
+		for m, names := range f.live {
+			if !here[m] {
+				count += names
+			}
+		}
+	}
+	return count
+}
+
+// learn makes an arc known but for some names. One of which a record has come
+// meanwhile is none of them.
+func (n *Node) learn(a arc, unknown []rangeEntry) error {
+	n.authority.learn(a, unknown)
+	for _, e := range unknown {
+		reg, err := n.store.Register(e.Name)
+		if err != nil {
+			return err
+		}
+		if reg.Record != nil {
+			n.authority.arrived(e.Name)
+		}
 	}
 	return nil
 }

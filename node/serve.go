@@ -92,6 +92,8 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
 	case callEntries:
 		return serve(payload, func(r entriesRequest) (any, error) { return n.onEntries(r) })
+	case callCompare:
+		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r) })
 	case callLeaving:
 		n.members.setLeaving(from.Machine)
 		return nil, nil

@@ -5,61 +5,114 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
-// sortStrays looks at the files held here whose keys are none of this node's
-// any more. A register that still names this node is moved to where it belongs;
-// a copy that no longer counts is dropped once it is certain that nobody needs
-// it and some time has passed.
-func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, r *roundResult) (err error) {
-	seen := map[string]bool{}
+// strays are the copies held here that no register counts on, and since when.
+type strays struct {
+	since  map[string]time.Time
+	wanted map[string]bool               // more copies are wanted of them than there are voters
+	seen   map[arc]filestore.Fingerprint // stretches in which there was nothing else to be done
+}
+
+func newStrays() strays {
+	return strays{since: map[string]time.Time{}, wanted: map[string]bool{}, seen: map[arc]filestore.Fingerprint{}}
+}
+
+// sortStrays looks at the registers held here whose keys are none of this node's
+// any more, where something has changed since it last looked. One that still
+// names this node is moved to where it belongs; a copy that no longer counts is
+// dropped once it is certain that nobody needs it and some time has passed.
+func (n *Node) sortStrays(ctx context.Context, mine arcs, r *roundResult) (jobs []job, err error) {
+	s := &n.repair.strays
+	seen := map[arc]filestore.Fingerprint{}
+	for _, a := range mine.gaps() {
+		sum, _ := n.fingerprint(a)
+		if before, ok := s.seen[a]; !ok || before != sum {
+			due, waiting, err := n.sortStraysIn(ctx, a, r)
+			if err != nil {
+				return nil, err
+			}
+			jobs = append(jobs, due...)
+			if waiting {
+				continue
+			}
+		}
+		seen[a] = sum
+	}
+	s.seen = seen
+	if err := n.forgetStrays(); err != nil {
+		return nil, err
+	}
+	for name, since := range s.since {
+		if time.Since(since) >= n.cfg.Timing.DropAfter {
+			if s.wanted[name] {
+				s.since[name] = time.Now()
+			}
+			jobs = append(jobs, job{name, repairLast, func(ctx context.Context) error { return n.dropStray(ctx, name) }})
+		}
+	}
+	return jobs, nil
+}
+
+// repairLast is the place of jobs that make no copies.
+const repairLast = 1 << 20
+
+// sortStraysIn is sortStrays for one stretch of the ring. waiting: there are
+// registers to be moved, now or later.
+func (n *Node) sortStraysIn(ctx context.Context, a arc, r *roundResult) (jobs []job, waiting bool, err error) {
 	var p place
-	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
+	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{}) {
+		if err != nil {
+			return nil, false, err
+		}
+		rec := reg.Record
+		switch {
+		case rec == nil:
+			continue
+		case rec.Voters.Contains(n.self()):
+		case reg.Held:
+			if _, known := n.repair.strays.since[rec.Name]; !known {
+				n.repair.strays.since[rec.Name] = time.Now()
+			}
+			continue
+		default:
+			continue // an ex-voter's memory
+		}
+		if p.Want == 0 || !p.contains(reg.Key) {
+			if p, err = n.place(ctx, reg.Key); err != nil {
+				return nil, false, err
+			}
+		}
+		r.wrong++
+		waiting = true
+		if r.wait(n.settles(p).Add(n.turn(p.Want))) { // the group is at it
+			continue
+		}
+		target := n.target(p, reg.Key, rec.Voters.New)
+		jobs = append(jobs, job{rec.Name, repairLast, func(ctx context.Context) error {
+			if !n.mayAgree(rec.Voters) {
+				return ErrUnavailable
+			}
+			return n.move(ctx, rec.Name, target)
+		}})
+	}
+	return jobs, waiting, nil
+}
+
+// forgetStrays forgets those that are none any more. One that may be a copy
+// wanted beyond the voters is looked at, and then again after as long.
+func (n *Node) forgetStrays() error {
+	for name := range n.repair.strays.since {
+		reg, err := n.store.Register(name)
 		if err != nil {
 			return err
 		}
-		rec := reg.Record
-		if rec == nil {
-			continue
-		}
-		key := chord.KeyOf(rec.Name)
-		if mine.contains(key) && rec.Voters.Contains(n.self()) {
-			continue
-		}
-		if !reg.Held && !rec.Voters.Contains(n.self()) {
-			continue // an ex-voter's memory
-		}
-		if p.Want == 0 || !p.contains(key) {
-			if p, err = n.place(ctx, key); err != nil {
-				return err
-			}
-		}
-		if rec.Voters.Contains(n.self()) {
-			r.wrong++
-			if r.wait(n.settles(p).Add(n.turn(p.Want))) { // the group is at it
-				continue
-			}
-			target := n.target(p, key, rec.Voters.New)
-			work.Go(func() error { return n.move(ctx, rec.Name, target) })
-			continue
-		}
-		seen[rec.Name] = true
-		if since, ok := n.repair.strays[rec.Name]; !ok {
-			n.repair.strays[rec.Name] = time.Now()
-		} else if time.Since(since) >= n.cfg.Timing.DropAfter {
-			if rec.Wanted() > len(rec.Voters.New) {
-				n.repair.strays[rec.Name] = time.Now() // one that is wanted is looked at again after as long
-			}
-			work.Go(func() error { return n.dropStray(ctx, *rec, reg.Accepted) })
-		}
-	}
-	for name := range n.repair.strays {
-		if !seen[name] {
-			delete(n.repair.strays, name)
+		if !reg.Held || reg.Record.Voters.Contains(n.self()) {
+			delete(n.repair.strays.since, name)
+			delete(n.repair.strays.wanted, name)
+		} else {
+			n.repair.strays.wanted[name] = reg.Record.Wanted() > len(reg.Record.Voters.New)
 		}
 	}
 	return nil
@@ -68,13 +121,17 @@ func (n *Node) sortStrays(ctx context.Context, mine arcs, work *errgroup.Group, 
 // dropStray deletes this node's copy when the register, read from a majority,
 // no longer names the node, every voter confirms that it holds the content
 // durably, and the copy is none of those wanted beyond the voters.
-func (n *Node) dropStray(ctx context.Context, mine filestore.Record, at filestore.Ballot) error {
-	f, err := n.read(ctx, mine.Name)
+func (n *Node) dropStray(ctx context.Context, name string) error {
+	own, err := n.store.Register(name)
+	if err != nil || !own.Held {
+		return err
+	}
+	f, err := n.read(ctx, name)
 	if err != nil || !f.confirmed || f.record == nil {
 		return err
 	}
 	v := f.record.Voters
-	if v.Joint() || slices.Contains(v.New, n.self()) {
+	if v.Joint() || slices.Contains(v.New, n.self()) || slices.ContainsFunc(v.New, n.silence.of) {
 		return nil
 	}
 	if rec := f.live(); rec != nil {
@@ -83,12 +140,12 @@ func (n *Node) dropStray(ctx context.Context, mine filestore.Record, at filestor
 				return nil
 			}
 		}
-		if rec.Op == mine.Op && n.isExtra(ctx, *rec) {
+		if rec.Op == own.Record.Op && n.isExtra(ctx, *rec) {
 			return nil
 		}
 	}
-	n.log.Debug("dropping a copy that is no longer needed", "name", mine.Name)
-	return n.store.Drop(mine.Name, at)
+	n.log.Debug("dropping a copy that is no longer needed", "name", name)
+	return n.store.Drop(name, own.Accepted)
 }
 
 // sameMachines compares voter lists as sets.

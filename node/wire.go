@@ -26,6 +26,8 @@ const (
 	callEntries  uint16 = 19 // entriesRequest -> entriesReply
 	callCopy     uint16 = 24 // copyRequest -> changeReply
 	callKeep     uint16 = 25 // keepRequest -> nothing
+	callCompare  uint16 = 30 // compareRequest -> compareReply
+	callForget   uint16 = 31 // forgetRequest -> forgetReply
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -195,17 +197,43 @@ type listEntry struct {
 	Accepted filestore.Ballot `cbor:"2,keyasint"`
 }
 
-// rangeRequest compares the registers of an arc of the ring. With a Digest
-// equal to the callee's the answer has no entries.
-type rangeRequest struct {
-	After  chord.ID       `cbor:"1,keyasint"`
-	UpTo   chord.ID       `cbor:"2,keyasint"`
-	Digest filestore.Hash `cbor:"3,keyasint"`
-	From   cursor         `cbor:"4,keyasint"` // where the previous page ended
+// compareRequest compares ranges of the ring.
+type compareRequest struct {
+	Ranges []rangeSum `cbor:"1,keyasint"`
 }
 
+// rangeSum is the fingerprint of the registers that a node has after After, up
+// to and including UpTo.
+type rangeSum struct {
+	After chord.ID              `cbor:"1,keyasint"`
+	UpTo  chord.ID              `cbor:"2,keyasint"`
+	Sum   filestore.Fingerprint `cbor:"3,keyasint"`
+}
+
+// compareReply answers in the order of the request.
+type compareReply struct {
+	Ranges []comparedRange `cbor:"1,keyasint"`
+}
+
+// comparedRange is what the callee has in a range: the same, or few entries,
+// which are listed, or more, which are not.
+type comparedRange struct {
+	Same    bool         `cbor:"1,keyasint,omitempty"`
+	Claim   bool         `cbor:"2,keyasint,omitempty"` // the callee has had authority over the whole range
+	Count   int          `cbor:"3,keyasint,omitempty"`
+	Listed  bool         `cbor:"4,keyasint,omitempty"`
+	Entries []rangeEntry `cbor:"5,keyasint,omitempty"`
+}
+
+// rangeRequest lists the registers of an arc of the ring. Key 3 is no longer used.
+type rangeRequest struct {
+	After chord.ID `cbor:"1,keyasint"`
+	UpTo  chord.ID `cbor:"2,keyasint"`
+	From  cursor   `cbor:"4,keyasint"` // where the previous page ended
+}
+
+// rangeReply is a page of a listing. Key 1 is no longer used.
 type rangeReply struct {
-	Same    bool         `cbor:"1,keyasint"`
 	Claim   bool         `cbor:"2,keyasint"` // the callee has had authority over the whole arc
 	Entries []rangeEntry `cbor:"3,keyasint"`
 	Next    cursor       `cbor:"4,keyasint"`
@@ -221,6 +249,7 @@ type rangeEntry struct {
 	Only bool          `cbor:"5,keyasint,omitempty"` // heard of only: the node has no record of it yet
 	// Copies wanted, where that is more than there are voters.
 	Copies uint8 `cbor:"6,keyasint,omitempty"`
+	Old    bool  `cbor:"7,keyasint,omitempty"` // a tombstone that is old enough to be forgotten
 }
 
 // membersRequest compares member sets; Set is sent once the digests differ.
