@@ -79,6 +79,7 @@ func (p *pipe) put(b []byte) (n int, changed <-chan struct{}, err error) {
 	p.last = at
 	p.queue = append(p.queue, segment{append([]byte(nil), b[:n]...), at})
 	p.size += n
+	p.n.count(p.from, p.to, n)
 	close(p.changed)
 	p.changed = make(chan struct{})
 	return n, nil, nil

@@ -44,6 +44,8 @@ func TestBytesArriveInOrderAfterTheDelay(t *testing.T) {
 		got, err := io.ReadAll(far)
 		require.NoError(t, err)
 		require.Len(t, got, 100)
+		assert.EqualValues(t, 100, n.Sent("a", "b"))
+		assert.Zero(t, n.Sent("b", "a"))
 		for i, b := range got {
 			require.Equal(t, byte(i), b)
 		}

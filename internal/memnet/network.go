@@ -26,6 +26,7 @@ type Network struct {
 	hosts     map[string]*host
 	changed   chan struct{} // closed and replaced when a condition changes
 	nextPort  int
+	sent      map[direction]int64 // bytes
 }
 
 type direction struct{ from, to string }
@@ -54,6 +55,7 @@ func New(seed uint64) *Network {
 		hosts:     make(map[string]*host),
 		changed:   make(chan struct{}),
 		nextPort:  firstPort,
+		sent:      make(map[direction]int64),
 	}
 }
 
@@ -101,6 +103,14 @@ func (n *Network) HealAll() {
 			p.cut = false
 		}
 	})
+}
+
+// Sent is how many bytes one host has sent to another, those included that a cut
+// has kept from arriving.
+func (n *Network) Sent(from, to string) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.sent[direction{from, to}]
 }
 
 // Drop resets the connections between two hosts.
@@ -335,6 +345,13 @@ func (n *Network) both(a, b string, f func(*path)) {
 		f(n.path(a, b))
 		f(n.path(b, a))
 	})
+}
+
+// count adds to what Sent returns.
+func (n *Network) count(from, to string, bytes int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.sent[direction{from, to}] += int64(bytes)
 }
 
 // update changes conditions and wakes whoever waits for them.

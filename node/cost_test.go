@@ -1,0 +1,153 @@
+package node_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/ringtest"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+// fill puts the tombstones of count names on the disks of those members, none of
+// which runs, that keep each: as registers go they cost what files do, and have
+// no content. One name may be left out at one member.
+func fill(t *testing.T, members []*ringtest.Member, count int, leaveOut func(m *ringtest.Member, name string) bool) {
+	t.Helper()
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("a directory/of many files/%06d", i)
+	}
+	slices.SortFunc(names, func(a, b string) int { // a table in memory takes them best in its order
+		return chord.KeyOf(a).Compare(chord.KeyOf(b))
+	})
+	for _, m := range members {
+		s, err := filestore.Open(filestore.Options{Disk: m.Disk, Positions: [][20]byte{m.Membership.Positions()[0]}})
+		require.NoError(t, err)
+		for _, name := range names {
+			voters := keepers(members, name)
+			if !slices.Contains(voters, m.Membership.Machine()) || leaveOut != nil && leaveOut(m, name) {
+				continue
+			}
+			at := filestore.Ballot{Counter: 7, Machine: voters[0]}
+			_, err := s.Update(name, func(filestore.Register) (filestore.Register, error) {
+				return filestore.Register{Promised: at, Accepted: at, Record: &filestore.Record{
+					Format: filestore.RecordFormat, Name: name, Deleted: true, DeletedAt: time.Now().UnixNano(),
+					Voters: filestore.Voters{New: voters}, Changes: 2,
+				}}, nil
+			})
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
+// keepers are the three machines at or after a name's key, in the order of a
+// voter list.
+func keepers(members []*ringtest.Member, name string) []filestore.MachineID {
+	key := chord.KeyOf(name)
+	at := func(m *ringtest.Member) chord.ID { return key.Distance(m.Membership.Positions()[0]) }
+	along := slices.Clone(members)
+	slices.SortFunc(along, func(a, b *ringtest.Member) int { return at(a).Compare(at(b)) })
+	var voters []filestore.MachineID
+	for _, m := range along[:3] {
+		voters = append(voters, m.Membership.Machine())
+	}
+	slices.SortFunc(voters, func(a, b filestore.MachineID) int { return bytes.Compare(a[:], b[:]) })
+	return voters
+}
+
+// traffic is how many bytes each pair of members has exchanged since the ring
+// was made, each way, in all.
+func traffic(r *ringtest.Ring) (total int64) {
+	for _, a := range r.Members {
+		for _, b := range r.Members {
+			total += r.Net.Sent(a.Host, b.Host)
+		}
+	}
+	return total
+}
+
+// idle runs a full ring of five for ten minutes in which nothing happens and
+// returns how many bytes went over its links.
+func idle(t *testing.T, files int, every time.Duration) (sent int64) {
+	t.Helper()
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Timing: node.Timing{RepairEvery: every}}, func(t *testing.T, r *ringtest.Ring) {
+		for _, m := range r.Members {
+			r.Stop(m)
+		}
+		fill(t, r.Members, files, nil)
+		for _, m := range r.Members {
+			r.Start(m)
+		}
+		r.Ready(r.Members...)
+		time.Sleep(3 * time.Minute)
+		before := traffic(r)
+		time.Sleep(10 * time.Minute)
+		sent = traffic(r) - before
+	})
+	return sent
+}
+
+// sizes are the numbers of files that costs are measured for: small ones, and
+// with DHTFS_LONG large ones too.
+func sizes() []int {
+	if os.Getenv("DHTFS_LONG") != "" {
+		return []int{1000, 100_000}
+	}
+	return []int{1000}
+}
+
+// Comparing costs a few hundred bytes a neighbour and round as long as nothing
+// changes, however many files there are.
+func TestCostOfComparingWhenNothingChanged(t *testing.T) {
+	for _, files := range sizes() {
+		t.Run(fmt.Sprint(files), func(t *testing.T) {
+			const often = 10 * time.Second
+			without, with := idle(t, files, 10*time.Hour), idle(t, files, often)
+			rounds := int64(10 * time.Minute / often)
+			each := (with - without) / (5 * 4 * rounds) // of five members, with four neighbours each
+			t.Logf("%d files: %d bytes a neighbour and round, there and back; the ring itself sends %d bytes a second and member",
+				files, each, without/600/5)
+			assert.Less(t, each, int64(600))
+			assert.Positive(t, each)
+		})
+	}
+}
+
+// One name that one of three lacks is found by a few small messages.
+func TestCostOfOneDifference(t *testing.T) {
+	for _, files := range sizes() {
+		t.Run(fmt.Sprint(files), func(t *testing.T) {
+			var sent [2]int64
+			for i := range sent {
+				ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+					for _, m := range r.Members {
+						r.Stop(m)
+					}
+					odd := fmt.Sprintf("a directory/of many files/%06d", files/2)
+					fill(t, r.Members, files, func(m *ringtest.Member, name string) bool {
+						return i == 1 && name == odd && m.Membership.Machine() == keepers(r.Members, name)[1]
+					})
+					before := traffic(r)
+					for _, m := range r.Members {
+						r.Start(m)
+					}
+					r.Ready(r.Members...)
+					time.Sleep(2 * time.Minute)
+					sent[i] = traffic(r) - before
+				})
+			}
+			t.Logf("%d files: one difference cost %d bytes in all, the repair included", files, sent[1]-sent[0])
+			assert.Less(t, sent[1]-sent[0], int64(200<<10))
+		})
+	}
+}
