@@ -76,6 +76,8 @@ func messages() []hostile.Decoder {
 		message[listReply]("list reply"),
 		message[rangeRequest]("range request"),
 		message[rangeReply]("range reply"),
+		message[compareRequest]("compare request"),
+		message[compareReply]("compare reply"),
 		message[membersRequest]("members request"),
 		message[membersReply]("members reply"),
 		message[selfReply]("self reply"),
@@ -97,6 +99,7 @@ func calls(tb testing.TB) hostile.Decoder {
 		byte(callHoldings): hostile.Fill(new(holdingsRequest)),
 		byte(callList):     hostile.Fill(new(listRequest)),
 		byte(callRange):    hostile.Fill(new(rangeRequest)),
+		byte(callCompare):  hostile.Fill(new(compareRequest)),
 	}
 	d := hostile.Decoder{Name: "calls of a node", Memory: 8 << 20, PerByte: 4 << 10}
 	for kind, v := range kinds {
@@ -116,9 +119,9 @@ func calls(tb testing.TB) hostile.Decoder {
 		defer mu.Unlock()
 		if used++; n == nil || used%5000 == 0 { // what it accepted is kept in memory
 			if n != nil {
-				require.NoError(tb, n.store.Close())
+				require.NoError(t, n.store.Close())
 			}
-			n = idle(tb)
+			n = idle(t)
 		}
 		from := transfer.Remote{Machine: MachineID{1}}
 		reply, err := handler{n}.Call(t.Context(), from, uint16(data[0]), data[1:])
