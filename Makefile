@@ -8,6 +8,7 @@ SHELL       := bash
 PKG      ?= ./...
 FUZZTIME ?= 10s
 SEEDS    ?= 1000
+MUTANTS  ?= 25000
 COUNT    ?= 6
 RUNS     ?= 5
 SIZE     ?= 1GiB
@@ -69,6 +70,12 @@ mutants: ## take one rule after the other out of the source: the tests must noti
 .PHONY: long
 long: ## run the tests with real daemons in their long form: 2 GiB, thousands of files
 	DHTFS_LONG=1 go test -count=1 -timeout=60m -v ./cmd/dhtfs
+
+.PHONY: attack
+attack: ## attack a ring of daemons in every way we know, and every decoder with MUTANTS inputs (25000)
+	DHTFS_MUTANTS=$(MUTANTS) go test -count=1 -v -run='^TestMutatedInputs$$' $(sort $(dir $(addprefix ./,$(shell git grep -l 'func TestMutatedInputs' -- '*_test.go')))) | tee bin/attack.txt | grep -E 'mutated inputs|FAIL|panic' 
+	@awk '/mutated inputs for/ { n += $$2 } END { print n, "mutated inputs in all" }' bin/attack.txt
+	DHTFS_ATTACK=1 go test -count=1 -timeout=30m -v -run='^Test(Attack|FewFileDescriptors|HostileNames)$$' ./cmd/dhtfs
 
 .PHONY: bench
 bench: build ## real daemons beside rsync, scp, nginx: RUNS (5) rounds, SIZE (1GiB), FILES (10000), ONLY; into bin/bench.md

@@ -36,6 +36,7 @@ type Node struct {
 type Daemon struct {
 	PID    int    `json:"pid"`
 	Socket string `json:"socket"`
+	HTTP   string `json:"http"` // empty when it is off
 	Listen string `json:"listen"`
 	NodeID string `json:"node_id"`
 }
@@ -215,6 +216,9 @@ func (n *Node) PeakMemory(t testing.TB) int64 {
 	require.NoError(t, err)
 	return kilobytes << 10
 }
+
+// Log returns what the daemon has logged, the log set aside included.
+func (n *Node) Log() string { return string(n.logs()) }
 
 // logs returns what the daemon has logged, the log set aside included.
 func (n *Node) logs() []byte {
