@@ -129,7 +129,7 @@ func (c *Config) setDefaults() {
 	orElse(&c.Idle, time.Minute)
 	orElse(&c.CallTimeout, 30*time.Second)
 	orElse(&c.Stagger, 250*time.Millisecond)
-	files := maxOpenFiles()
+	files := MaxOpenFiles()
 	orElse(&c.MaxStrangers, min(1024, files/8))
 	orElse(&c.MaxHandshakes, min(256, files/8))
 	orElse(&c.MaxConns, min(4096, files/2))

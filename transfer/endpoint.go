@@ -15,6 +15,7 @@ type Endpoint struct {
 	codes codes
 	door  *door
 	noise *rate.Limiter // log lines that strangers can cause
+	dry   *rate.Limiter // those that say that accepting fails
 
 	wg sync.WaitGroup // goroutines of dialled connections
 
@@ -38,6 +39,7 @@ func New(cfg Config) (*Endpoint, error) {
 		codes: codes,
 		door:  newDoor(cfg),
 		noise: rate.NewLimiter(5, 20),
+		dry:   rate.NewLimiter(1, 3),
 		peers: make(map[peerKey]*peer),
 	}, nil
 }

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// maxOpenFiles is how many file descriptors this process may have.
-func maxOpenFiles() int {
+// MaxOpenFiles is how many file descriptors this process may have.
+func MaxOpenFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return math.MaxInt

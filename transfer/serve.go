@@ -35,7 +35,9 @@ func (e *Endpoint) Serve(ctx context.Context, ln net.Listener) error {
 		default: // out of file descriptors, say: some will come back
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			e.door.relieve()
-			e.complain("accept failed", slog.Any("err", err), slog.Duration("pause", pause))
+			if e.dry.Allow() {
+				e.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "accept failed", slog.Any("err", err), slog.Duration("pause", pause))
+			}
 			wait(ctx, pause)
 			continue
 		}

@@ -13,12 +13,15 @@ import (
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // stopGrace is how long calls in progress may go on once Serve was told to stop.
 const stopGrace = 5 * time.Second
 
-// maxConns bounds the connections of one listener; more wait to be accepted.
+// maxConns bounds the connections of one listener, and so does an eighth of the file
+// descriptors; more wait to be accepted.
 const maxConns = 128
 
 // Serve answers calls on ln until ctx ends, then waits a moment for those in
@@ -40,7 +43,7 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, logger *s
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(netutil.LimitListener(ln, maxConns))
+	err := server.Serve(netutil.LimitListener(ln, max(2, min(maxConns, transfer.MaxOpenFiles()/8))))
 	if !stop() {
 		<-stopped
 	}
