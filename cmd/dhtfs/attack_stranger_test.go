@@ -27,8 +27,8 @@ func newKey(t testing.TB) ed25519.PrivateKey {
 
 func public(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) }
 
-// find returns the line of a log that has part in it.
-func find(log, part string) (string, error) {
+// logged returns the line of a log that has part in it.
+func logged(log, part string) (string, error) {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, part) {
 			return line, nil

@@ -79,7 +79,7 @@ func TestAttack(t *testing.T) {
 			assert.Contains(t, answer, a.want)
 			if a.log != "" {
 				proctest.Eventually(t, time.Minute, func() error {
-					_, err := find(s.target.Log()[before:], a.log)
+					_, err := logged(s.target.Log()[before:], a.log)
 					return err
 				})
 			}
