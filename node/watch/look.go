@@ -13,13 +13,9 @@ import (
 
 // How often a folder is looked at.
 const (
-	tickEvery = 250 * time.Millisecond // what is unsure, while there is any
-	heartbeat = 5 * time.Second        // whether the folder is still there
-	scanEvery = 10 * time.Minute       // all of it, whatever the events say
-	pollEvery = 2 * time.Second        // all of it, where there are no events
-
-	tickShare = 20 // ticks take at most this part of the time, and scans after events were lost
-	pollShare = 50 // polls take at most this part of the time
+	scanEvery = 10 * time.Minute // all of it, whatever the events say
+	tickShare = 20               // ticks take at most this part of the time, and scans after events were lost
+	pollShare = 50               // polls take at most this part of the time
 )
 
 // look decides when a folder and what is in it is looked at, and does it.
@@ -90,7 +86,7 @@ func (l *look) missed(err error) {
 func (l *look) due() time.Time {
 	at := l.nextScan()
 	if _, there := l.root(); there && (len(l.touched) > 0 || len(l.machine.unsure) > 0) {
-		at = earlier(at, l.ticked.Add(max(tickEvery, tickShare*l.tickCost)))
+		at = earlier(at, l.ticked.Add(max(l.machine.pace.tick, tickShare*l.tickCost)))
 	}
 	return at
 }
@@ -101,9 +97,9 @@ func (l *look) nextScan() time.Time {
 	case l.state == Starting:
 		return time.Time{}
 	case l.again:
-		return l.scanned.Add(max(tickEvery, tickShare*l.scanCost))
+		return l.scanned.Add(max(l.machine.pace.tick, tickShare*l.scanCost))
 	case l.deaf || !there:
-		return l.scanned.Add(max(pollEvery, pollShare*l.scanCost))
+		return l.scanned.Add(max(l.machine.pace.poll, pollShare*l.scanCost))
 	}
 	return l.scanned.Add(scanEvery)
 }

@@ -9,9 +9,22 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
-// How long things take to be believed and to be tried again.
+// pace is how fast a folder is watched.
+type pace struct {
+	still time.Duration // a file is complete when nothing about it has changed for so long
+	gone  time.Duration // a file is gone; longer, so that what was renamed gets its new name first
+	tick  time.Duration // between looks at what is unsure
+	poll  time.Duration // between looks at everything, where there are no events
+	beat  time.Duration // between looks at whether the folder is still there
+}
+
+// usualPace publishes a file within three seconds after it is complete.
+func usualPace() pace {
+	return pace{still: 2 * time.Second, gone: 4 * time.Second, tick: 250 * time.Millisecond, poll: 2 * time.Second, beat: 5 * time.Second}
+}
+
+// How long it takes until something is tried again.
 const (
-	stillFor     = 2 * time.Second  // a file is complete, or gone, when nothing about it has changed for so long
 	firstPause   = time.Second      // after the ring did not answer, doubled each time up to
 	longestPause = 15 * time.Second // which is not long for people who wait
 	firstRetry   = 30 * time.Second // of a file that was refused, doubled each time up to
@@ -52,6 +65,7 @@ type track struct {
 	tries   int
 	retry   time.Time // when refused
 	fault   *Fault    // why, when refused
+	ripe    time.Time // when queued: since when something can be done about it
 	order   int       // place in the queue; -1: not in it
 	mark    uint32    // of the last scan that has seen it
 }
@@ -93,6 +107,7 @@ type edit struct {
 // no clock, goroutine or I/O: looks at files, outcomes of jobs and the time go
 // in; jobs and what is to be remembered come out. Not safe for concurrent use.
 type machine struct {
+	pace    pace
 	removes bool // files that are removed here are removed from the ring
 	newOp   func() filestore.OpID
 
@@ -110,9 +125,9 @@ type machine struct {
 	ring  *Fault // why the ring does not take anything; nil when it does
 }
 
-func newMachine(removes bool, newOp func() filestore.OpID) *machine {
+func newMachine(p pace, removes bool, newOp func() filestore.OpID) *machine {
 	return &machine{
-		removes: removes, newOp: newOp,
+		pace: p, removes: removes, newOp: newOp,
 		tracks: map[string]*track{}, unsure: map[string]*track{}, sulky: map[string]*track{},
 	}
 }
@@ -150,6 +165,10 @@ func (m *machine) to(t *track, p phase) {
 	case refused:
 		m.sulky[t.path] = t
 	case queued:
+		t.ripe = t.since.Add(m.pace.still)
+		if t.missed {
+			t.ripe = t.since.Add(m.pace.gone)
+		}
 		heap.Push(&m.queue, t)
 	}
 	if p != refused {
@@ -179,7 +198,7 @@ func (m *machine) see(path string, p Print, now time.Time) {
 		} else {
 			m.to(t, settling)
 		}
-	case t.phase == settling && now.Sub(t.since) >= stillFor:
+	case t.phase == settling && now.Sub(t.since) >= m.pace.still:
 		m.to(t, queued)
 	}
 }
@@ -199,7 +218,7 @@ func (m *machine) miss(path string, now time.Time) {
 		t.stirred = true
 	case first:
 		m.to(t, leaving)
-	case t.phase == leaving && now.Sub(t.since) >= stillFor:
+	case t.phase == leaving && now.Sub(t.since) >= m.pace.gone:
 		if m.removes && t.entry.onRing() {
 			m.to(t, queued)
 		} else {
@@ -239,7 +258,7 @@ func (m *machine) next(now time.Time) (job, bool) {
 		return job{}, false
 	}
 	t := m.queue[0]
-	if t.missed && m.busy > 0 {
+	if t.missed && (m.busy > 0 || m.settlesBefore(t.ripe)) {
 		return job{}, false
 	}
 	m.to(t, working)
@@ -251,6 +270,16 @@ func (m *machine) next(now time.Time) (job, bool) {
 		m.edits = append(m.edits, edit{t.path, t.entry})
 	}
 	return j, true
+}
+
+// settlesBefore reports whether a file that was seen is going to be still by then.
+func (m *machine) settlesBefore(ripe time.Time) bool {
+	for _, t := range m.unsure {
+		if t.phase == settling && !t.since.Add(m.pace.still).After(ripe) {
+			return true
+		}
+	}
+	return false
 }
 
 // finish takes the outcome of a job.
@@ -291,7 +320,7 @@ func (m *machine) finish(j job, o outcome, now time.Time) {
 		t.since = now
 		m.to(t, settling)
 	case unavailable:
-		m.to(t, queued) // where it was before, since its time is the same
+		m.to(t, queued) // where it was before
 	case failed:
 		t.retry = now.Add(min(firstRetry<<min(t.tries, 10), longestRetry))
 		t.tries++
@@ -358,18 +387,14 @@ func (m *machine) takeEdits() []edit {
 	return edits
 }
 
-// queue is a heap: first what has been still longest, of those what was
-// modified first, and removals last.
+// queue is a heap: first what is ripe longest, and of those what was modified first.
 type queue []*track
 
 func (q queue) Len() int      { return len(q) }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i]; q[i].order, q[j].order = i, j }
 func (q queue) Less(i, j int) bool {
 	a, b := q[i], q[j]
-	if a.since.Equal(b.since) && a.missed != b.missed {
-		return b.missed
-	}
-	return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.seen.Modified, b.seen.Modified), strings.Compare(a.path, b.path)) < 0
+	return cmp.Or(a.ripe.Compare(b.ripe), cmp.Compare(a.seen.Modified, b.seen.Modified), strings.Compare(a.path, b.path)) < 0
 }
 
 // Push implements heap.Interface.

@@ -23,6 +23,11 @@ func newOps() func() filestore.OpID {
 	}
 }
 
+const (
+	stillFor = 2 * time.Second
+	goneFor  = 4 * time.Second
+)
+
 // bench is a machine with a clock.
 type bench struct {
 	*machine
@@ -30,7 +35,7 @@ type bench struct {
 }
 
 func newBench(removes bool) *bench {
-	return &bench{newMachine(removes, newOps()), time.Unix(1e9, 0)}
+	return &bench{newMachine(usualPace(), removes, newOps()), time.Unix(1e9, 0)}
 }
 
 func (b *bench) pass(d time.Duration) { b.now = b.now.Add(d) }
@@ -121,7 +126,7 @@ func TestOldestFirstAndRemovalsLast(t *testing.T) {
 	}
 	b.restore("gone", Entry{Version: filestore.OpID{9}, Ours: true})
 	b.miss("gone", b.now)
-	b.pass(time.Second)
+	b.pass(goneFor - time.Second)
 	b.see("late", Print{}, b.now)
 	b.pass(stillFor)
 	for _, path := range []string{"late", "z", "x", "y"} {
@@ -143,6 +148,22 @@ func TestOldestFirstAndRemovalsLast(t *testing.T) {
 	assert.Equal(t, "gone", j.path)
 	assert.True(t, j.remove)
 	assert.Equal(t, "late", b.begin(t).path)
+}
+
+// What was renamed gets its new name before the old one is removed, also when
+// the new one was seen later, and is not still for long.
+func TestARemovalWaitsForTheNewName(t *testing.T) {
+	b := newBench(true)
+	b.restore("old", Entry{Version: filestore.OpID{9}, Ours: true})
+	b.miss("old", b.now)
+	b.pass(goneFor - stillFor)
+	b.see("new", Print{}, b.now)
+	b.pass(stillFor)
+	b.miss("old", b.now)
+	b.idle(t)
+	b.see("new", Print{}, b.now)
+	assert.Equal(t, "new", b.begin(t).path)
+	b.idle(t)
 }
 
 func TestWhatTheRingDoesNotTakeWaitsInOrder(t *testing.T) {
@@ -220,7 +241,7 @@ func TestAFileThatIsGone(t *testing.T) {
 			b.pass(time.Hour)
 			b.idle(t) // nobody has looked
 			b.miss("a", b.now)
-			b.pass(stillFor - 1)
+			b.pass(goneFor - 1)
 			b.miss("a", b.now)
 			b.idle(t)
 			assert.Contains(t, b.tracks, "a")
@@ -243,7 +264,7 @@ func TestAFileThatIsGone(t *testing.T) {
 		b := newBench(true)
 		b.restore("a", entry)
 		b.miss("a", b.now)
-		b.pass(stillFor)
+		b.pass(goneFor)
 		b.miss("a", b.now)
 		b.see("a", entry.Print, b.now)
 		b.idle(t)
@@ -253,7 +274,7 @@ func TestAFileThatIsGone(t *testing.T) {
 		b := newBench(true)
 		b.restore("a", entry)
 		b.miss("a", b.now)
-		b.pass(stillFor)
+		b.pass(goneFor)
 		b.miss("a", b.now)
 		j := b.begin(t)
 		b.see("a", entry.Print, b.now)

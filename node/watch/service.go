@@ -38,7 +38,8 @@ type Service struct {
 	slots   *semaphore.Weighted
 	catalog *catalog
 
-	added   chan struct{} // there is something to start
+	added   chan struct{}  // there is something to start
+	hook    func(*watcher) // of tests, before a watcher runs; nil otherwise
 	mu      sync.Mutex
 	entries []*entry // in the order in which they were added
 }
@@ -103,6 +104,9 @@ func (s *Service) start(ctx context.Context, e *entry, running *sync.WaitGroup) 
 	running.Go(func() {
 		defer close(e.ended)
 		defer cancel()
+		if s.hook != nil {
+			s.hook(w)
+		}
 		w.load(s.statePath(&w.folder))
 		w.run(ctx)
 	})
@@ -112,7 +116,7 @@ func (s *Service) newWatcher(f Folder) *watcher {
 	log := s.cfg.Logger
 	w := &watcher{
 		folder: f, log: log, slots: s.slots, faults: newFaults(), results: make(chan result),
-		machine: newMachine(f.OnDelete == Remove, node.NewOp),
+		machine: newMachine(usualPace(), f.OnDelete == Remove, node.NewOp),
 		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog},
 	}
 	base, _ := baseRules(f.Exclude) // validate has seen them

@@ -40,7 +40,7 @@ type result struct {
 // run watches until ctx ends, and returns when all that it started has ended.
 func (w *watcher) run(ctx context.Context) {
 	defer w.end()
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(w.machine.pace.beat)
 	defer beat.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -105,12 +105,12 @@ func (w *watcher) wake(now time.Time) time.Time {
 	if len(w.machine.queue) > 0 {
 		next := w.machine.hold
 		if !next.After(now) {
-			next = now.Add(tickEvery) // there was no slot, or somebody else's job comes first
+			next = now.Add(w.machine.pace.tick) // there was no slot, or somebody else's job comes first
 		}
 		at = earlier(at, next)
 	}
 	if w.shown.as != w.showing() {
-		at = earlier(at, w.shown.at.Add(tickEvery))
+		at = earlier(at, w.shown.at.Add(w.machine.pace.tick))
 	}
 	return at
 }
@@ -229,7 +229,7 @@ func (w *watcher) showing() showing {
 // show makes status say what is so, a few times a second at most.
 func (w *watcher) show(now time.Time) {
 	as := w.showing()
-	if as == w.shown.as || now.Sub(w.shown.at) < tickEvery {
+	if as == w.shown.as || now.Sub(w.shown.at) < w.machine.pace.tick {
 		return
 	}
 	w.shown = shown{now, as}
