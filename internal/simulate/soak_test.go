@@ -92,10 +92,7 @@ func (p soakPlan) run(t *testing.T) (k *soak) {
 	began := time.Now()
 	ringtest.Test(t, options, func(t *testing.T, r *ringtest.Ring) {
 		k = &soak{soakPlan: p, acked: map[string]int{}, unsure: map[string]int{}}
-		k.world = &world{
-			t: t, ring: r, plan: plan{seed: p.seed, n: 3, vnodes: 1, largest: 512}, tally: newTally(), history: history{start: time.Now()},
-			rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
-		}
+		k.world = newWorld(t, r, plan{seed: p.seed, n: 3, vnodes: 1, largest: 512}, newTally())
 		k.live()
 	})
 	k.report(t, time.Since(began))

@@ -48,15 +48,20 @@ type ending struct {
 func run(t *testing.T, p plan, counts *tally) *world {
 	var w *world
 	ringtest.Test(t, p.options(), func(t *testing.T, r *ringtest.Ring) {
-		w = &world{
-			t: t, ring: r, plan: p, tally: counts, history: history{start: time.Now()},
-			rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
-		}
-		for i := range p.names {
-			w.names = append(w.names, fmt.Sprint("name ", i))
-		}
+		w = newWorld(t, r, p, counts)
 		w.play()
 	})
+	return w
+}
+
+func newWorld(t *testing.T, r *ringtest.Ring, p plan, counts *tally) *world {
+	w := &world{
+		t: t, ring: r, plan: p, tally: counts, history: history{start: time.Now()},
+		rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
+	}
+	for i := range p.names {
+		w.names = append(w.names, fmt.Sprint("name ", i))
+	}
 	return w
 }
 
