@@ -48,9 +48,14 @@ func TestDigestSplits(t *testing.T) {
 		for i, sum := range hashes {
 			require.NoError(t, byChunk.WriteChunk(data[i*ChunkSize:min(size, (i+1)*ChunkSize)], sum))
 		}
+		whole := Hash(sha256.Sum256(data[:size]))
+		require.Equal(t, whole, d.SHA256())
+		if size > ChunkSize {
+			whole = Hash{}
+		}
+		require.Equal(t, whole, byChunk.SHA256(), "known for one chunk only")
 		for _, d := range []*Digest{d, byChunk} {
 			require.Equal(t, int64(size), d.Size())
-			require.Equal(t, Hash(sha256.Sum256(data[:size])), d.SHA256())
 			require.ElementsMatch(t, hashes, d.Hashes())
 			require.Equal(t, RootOf(int64(size), hashes), d.Root())
 		}
@@ -66,4 +71,34 @@ func TestWriteChunkRefusesTheUnaligned(t *testing.T) {
 	assert.Error(t, d.WriteChunk(make([]byte, ChunkSize+1), Hash{}))
 	require.NoError(t, d.WriteChunk([]byte("a short one is the last"), Hash{}))
 	assert.Error(t, d.WriteChunk([]byte("y"), Hash{}))
+}
+
+// TestDigestMatches wants every way in which a content can differ from its record
+// noticed, by whichever of the two hashes is known.
+func TestDigestMatches(t *testing.T) {
+	for _, size := range []int{0, 100, ChunkSize, 2*ChunkSize + 5} {
+		data := content(3, size)
+		good := recordOf("a", data)
+		written, byChunk := NewDigest(), NewDigest()
+		_, _ = written.Write(data)
+		for at := 0; at < size; at += ChunkSize {
+			chunk := data[at:min(size, at+ChunkSize)]
+			require.NoError(t, byChunk.WriteChunk(chunk, sha256.Sum256(chunk)))
+		}
+		for _, d := range []*Digest{written, byChunk} {
+			assert.True(t, d.Matches(&good), size)
+			for _, spoil := range []func(*Record){
+				func(r *Record) { r.Size++ },
+				func(r *Record) { r.Root[3]++ },
+			} {
+				bad := good
+				spoil(&bad)
+				assert.False(t, d.Matches(&bad), size)
+			}
+		}
+		bad := good
+		bad.SHA256[0]++
+		assert.False(t, written.Matches(&bad), size)
+		assert.Equal(t, size > ChunkSize, byChunk.Matches(&bad), "the hash of one chunk is that of all")
+	}
 }

@@ -157,8 +157,8 @@ func (st *Stage) put(p []byte) error {
 
 // Seal checks the content against rec, a live record of the stage's name, and
 // makes it durable. When it returns nil Holds is true and Update may accept a
-// record that names this content. ErrCorrupt says that size, SHA-256 or root
-// do not match. After an error the stage can only be discarded.
+// record that names this content. ErrCorrupt says that it does not match, see
+// Digest.Matches. After an error the stage can only be discarded.
 func (st *Stage) Seal(rec Record) error {
 	if st.err == nil && st.f == nil {
 		return errSealed
@@ -184,9 +184,8 @@ func (st *Stage) seal(rec *Record) error {
 	if rec.Name != st.name || rec.Deleted {
 		return fmt.Errorf("%w: not a live record of %q", ErrBadName, st.name)
 	}
-	if rec.Size != d.Size() || rec.SHA256 != d.SHA256() || rec.Root != d.Root() {
-		return fmt.Errorf("%w: have %d bytes, SHA-256 %s, want %d bytes, %s",
-			ErrCorrupt, d.Size(), d.SHA256(), rec.Size, rec.SHA256)
+	if !d.Matches(rec) {
+		return fmt.Errorf("%w: have %d bytes, root %s, want %d bytes, %s", ErrCorrupt, d.Size(), d.Root(), rec.Size, rec.Root)
 	}
 	s.dress(st.f, st.path, &entry{Accepted: Ballot{}, Record: rec, Held: true, File: st.path})
 	if err := st.f.sync(); err != nil {

@@ -47,7 +47,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	}}
 	to := append(view.Voters.All(), n.beyond(ctx, h.Name, view.Voters, h.copies())...)
 	enough := func(has func(MachineID) bool) bool { return register.Quorum(view.Voters, has) }
-	f := n.newFanout(ctx, h.Name, h.Size, to, enough)
+	f := n.newFanout(ctx, h, to, enough)
 	first, err := n.begin(ctx, h.Name, view, task, 0) // its promises come in while the content does
 	if err != nil {
 		f.abort()

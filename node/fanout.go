@@ -27,6 +27,7 @@ type fanout struct {
 	node     *Node
 	name     string
 	size     int64 // 0 or less: unknown
+	own      bool  // the chunks are made in this process: not checked again here
 	enough   func(has func(MachineID) bool) bool
 	branches []*branch
 	finished chan *branch // has room for all
@@ -45,8 +46,11 @@ type branch struct {
 }
 
 // newFanout opens a branch to each machine; as many must get through as enough says.
-func (n *Node) newFanout(ctx context.Context, name string, size int64, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
-	f := &fanout{node: n, name: name, size: size, enough: enough, finished: make(chan *branch, len(to))}
+func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
+	f := &fanout{
+		node: n, name: h.Name, size: h.Size, own: h.Publisher == n.self(),
+		enough: enough, finished: make(chan *branch, len(to)),
+	}
 	for _, m := range to {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		b := &branch{
@@ -56,7 +60,7 @@ func (n *Node) newFanout(ctx context.Context, name string, size int64, to []Mach
 		f.branches = append(f.branches, b)
 		if !n.tasks.run(func() {
 			defer cancel()
-			b.err = n.runBranch(ctx, b, name, size)
+			b.err = f.run(ctx, b)
 			b.end(f)
 		}) {
 			b.err = ErrLeaving
@@ -73,15 +77,22 @@ func (b *branch) end(f *fanout) {
 	f.finished <- b
 }
 
-// runBranch stages what comes in at one machine.
-func (n *Node) runBranch(ctx context.Context, b *branch, name string, size int64) error {
-	var s sink
-	var err error
-	if b.machine == n.self() {
-		s, err = n.stageHere(name, size)
-	} else {
-		s, err = n.stageAt(ctx, b.machine, name, size)
+// sink begins to stage at a branch's machine.
+func (f *fanout) sink(ctx context.Context, b *branch) (sink, error) {
+	if b.machine != f.node.self() {
+		return f.node.stageAt(ctx, b.machine, f.name, f.size)
 	}
+	l, err := f.node.stageHere(f.name, f.size)
+	if err == nil && f.own {
+		l.view = f.node.coding.decode.Unchecked
+	}
+	return l, err
+}
+
+// run stages what comes in at one machine.
+func (f *fanout) run(ctx context.Context, b *branch) error {
+	n := f.node
+	s, err := f.sink(ctx, b)
 	if err != nil {
 		return err
 	}

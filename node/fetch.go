@@ -2,22 +2,20 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
-	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // Fetch opens a file. Its content comes from the best holder, every chunk
 // checked before it is passed on, and goes on at another holder from the last
 // good chunk when one fails. The errors, wrapped in an OpError, are
 // ErrNotFound, ErrUnavailable and, from reading, filestore.ErrCorrupt when no
-// holder has an undamaged copy. ctx bounds the whole fetch.
+// holder has an undamaged copy. ctx bounds the whole fetch. Read it, or Save it
+// into a file.
 func (n *Node) Fetch(ctx context.Context, name string, o FetchOptions) (*Fetched, error) {
 	f, err := n.openFetch(ctx, name, o)
 	if err != nil {
@@ -47,7 +45,7 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 	}
 	x := &Fetched{
 		file: File{Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec), Want: rec.Wanted(), Confirmed: f.confirmed},
-		pull: pull{node: n, ctx: ctx, record: *rec, sources: n.rank(rec, f.holders), next: o.Offset / filestore.ChunkSize},
+		pull: pull{node: n, ctx: ctx, record: *rec, sources: untried(n.rank(rec, f.holders)), next: o.Offset / filestore.ChunkSize},
 		at:   o.Offset, end: end,
 	}
 	x.pull.last = int64(filestore.ChunkCount(end))
@@ -194,262 +192,4 @@ func (f *Fetched) fill() error {
 func (f *Fetched) Close() error {
 	f.pull.close()
 	return nil
-}
-
-// source is one holder that chunks are read from.
-type source interface {
-	// chunk returns the next chunk, checked; the bytes are good until the next call.
-	chunk() ([]byte, error)
-	close()
-}
-
-// pull reads the chunks of one content in order, from one source at a time.
-type pull struct {
-	node    *Node
-	ctx     context.Context // of the operation that the pull is a part of
-	record  filestore.Record
-	sources []MachineID // not tried yet
-	next    int64       // chunk
-	last    int64       // chunk to stop before
-
-	hashes  []filestore.Hash // of all chunks, once a source has shown them
-	current source
-	from    []string
-	errs    []error
-}
-
-// open finds a source that begins to answer.
-func (p *pull) open() error {
-	for len(p.sources) > 0 {
-		m := p.sources[0]
-		p.sources = p.sources[1:]
-		s, err := p.node.openSource(p.ctx, m, p)
-		if err != nil {
-			p.failed(m, err)
-			continue
-		}
-		p.current = s
-		p.from = append(p.from, p.node.members.label(m))
-		return nil
-	}
-	for _, err := range p.errs {
-		if errors.Is(err, filestore.ErrCorrupt) || errors.Is(err, transfer.ErrCorrupt) {
-			return fmt.Errorf("%w: %w", filestore.ErrCorrupt, errors.Join(p.errs...))
-		}
-	}
-	return fmt.Errorf("%w: no holder of the content answers: %w", ErrUnavailable, errors.Join(p.errs...))
-}
-
-func (p *pull) failed(m MachineID, err error) {
-	p.node.log.Info("a source of a file failed", "name", p.record.Name, "peer", p.node.members.label(m), "err", err)
-	p.errs = append(p.errs, fmt.Errorf("%s: %w", p.node.members.label(m), err))
-}
-
-// chunk returns the next chunk from whichever source has it.
-func (p *pull) chunk() ([]byte, error) {
-	for {
-		if err := p.ctx.Err(); err != nil {
-			return nil, err
-		}
-		if p.current == nil {
-			if err := p.open(); err != nil {
-				return nil, err
-			}
-		}
-		raw, err := p.current.chunk()
-		if err == nil {
-			p.next++
-			return raw, nil
-		}
-		p.close()
-		p.errs = append(p.errs, fmt.Errorf("%s: %w", p.from[len(p.from)-1], err))
-		p.node.log.Info("a source of a file failed", "name", p.record.Name, "peer", p.from[len(p.from)-1], "err", err)
-	}
-}
-
-func (p *pull) close() {
-	if p.current != nil {
-		p.current.close()
-		p.current = nil
-	}
-}
-
-// openSource begins to read chunks p.next up to p.last at one machine.
-func (n *Node) openSource(ctx context.Context, m MachineID, p *pull) (source, error) {
-	if m == n.self() {
-		c, err := n.store.Open(p.record.Name, p.record.SHA256)
-		if err != nil {
-			return nil, err
-		}
-		return &localSource{content: c, next: p.next, buf: make([]byte, filestore.ChunkSize)}, nil
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	patience := time.AfterFunc(chunkLimit, cancel)
-	h := fetchHeader{Name: p.record.Name, SHA256: p.record.SHA256, First: p.next, Last: p.last, Hashes: p.hashes == nil}
-	s, err := n.net.Open(ctx, n.members.peer(m), streamFetch, h)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	var reply fetchReply
-	if err := s.Receive(&reply); err != nil {
-		s.Abort(ErrInterrupted)
-		return nil, unexpectedEnd(err)
-	}
-	if h.Hashes {
-		p.hashes, err = receiveHashes(s, &p.record)
-		if err != nil {
-			s.Abort(ErrInterrupted)
-			return nil, err
-		}
-	}
-	return &remoteSource{
-		stream: s, hashes: p.hashes, next: p.next, last: p.last, decode: &n.coding.decode,
-		patience: patience, cancel: cancel,
-	}, nil
-}
-
-// unexpectedEnd makes sure that the end of a stream is not taken for the end of
-// the content.
-func unexpectedEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// receiveHashes reads the hash lists and checks them against the root.
-func receiveHashes(s *transfer.Stream, rec *filestore.Record) ([]filestore.Hash, error) {
-	count := filestore.ChunkCount(rec.Size)
-	var all []filestore.Hash
-	for len(all) < count {
-		var l hashList
-		if err := s.Receive(&l); err != nil {
-			return nil, unexpectedEnd(err)
-		}
-		if len(l.Sums) == 0 || len(l.Sums) > count-len(all) {
-			return nil, errBadReply
-		}
-		all = append(all, l.Sums...)
-	}
-	if filestore.RootOf(rec.Size, all) != rec.Root {
-		return nil, fmt.Errorf("%w: the hash list does not match", filestore.ErrCorrupt)
-	}
-	return all, nil
-}
-
-// localSource reads from this node's own store.
-type localSource struct {
-	content *filestore.Content
-	next    int64
-	buf     []byte
-}
-
-func (l *localSource) chunk() ([]byte, error) {
-	k, err := l.content.ReadChunk(int(l.next), l.buf)
-	l.next++
-	return l.buf[:k], err
-}
-
-func (l *localSource) close() { _ = l.content.Close() }
-
-// remoteSource reads from another node.
-type remoteSource struct {
-	stream     *transfer.Stream
-	hashes     []filestore.Hash
-	next, last int64
-	decode     *transfer.Decoder
-	raw        []byte
-	ended      bool
-	patience   *time.Timer // ends the stream when the next chunk is too long in coming
-	cancel     context.CancelFunc
-}
-
-// chunkLimit is how long one chunk may take. A holder whose disk hangs gives
-// signs of life all the same.
-const chunkLimit = 30 * time.Second
-
-func (r *remoteSource) chunk() ([]byte, error) {
-	r.patience.Reset(chunkLimit)
-	defer r.patience.Stop()
-	c, err := r.stream.ReadChunk()
-	if errors.Is(err, io.EOF) {
-		return nil, io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer c.Release()
-	if filestore.Hash(c.Sum) != r.hashes[r.next] {
-		return nil, fmt.Errorf("%w: chunk %d", filestore.ErrCorrupt, r.next)
-	}
-	r.raw, err = r.decode.Decode(c, r.raw[:0])
-	if err != nil {
-		return nil, err
-	}
-	if r.next++; r.next == r.last {
-		r.ended = true
-	}
-	return r.raw, nil
-}
-
-func (r *remoteSource) close() {
-	defer r.cancel()
-	r.patience.Stop()
-	if r.ended {
-		if _, err := r.stream.ReadChunk(); errors.Is(err, io.EOF) && r.stream.Close() == nil {
-			return
-		}
-	}
-	r.stream.Abort(ErrInterrupted)
-}
-
-// onFetch serves content from this node's store.
-func (n *Node) onFetch(ctx context.Context, h fetchHeader, s *transfer.Stream) error {
-	c, err := n.store.Open(h.Name, h.SHA256)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close() }()
-	sums, err := c.Hashes()
-	if err != nil {
-		return err
-	}
-	last := int64(len(sums))
-	if h.Last > 0 {
-		last = min(last, h.Last)
-	}
-	if h.First < 0 || h.First > last {
-		return ErrBadRange
-	}
-	if err := s.Send(fetchReply{Size: c.Size(), Root: filestore.RootOf(c.Size(), sums)}); err != nil {
-		return err
-	}
-	if h.Hashes {
-		for part := range slices.Chunk(sums, hashesPerMessage) {
-			if err := s.Send(hashList{Sums: part}); err != nil {
-				return err
-			}
-		}
-	}
-	r := &chunkReader{content: c, next: h.First, last: last}
-	if _, err := n.coding.serve.EncodeStream(ctx, r, s.WriteChunk); err != nil {
-		return err
-	}
-	return s.EndChunks()
-}
-
-// chunkReader reads chunks one a call into buffers that have room for a whole one.
-type chunkReader struct {
-	content    *filestore.Content
-	next, last int64
-}
-
-func (r *chunkReader) Read(p []byte) (int, error) {
-	if r.next == r.last {
-		return 0, io.EOF
-	}
-	k, err := r.content.ReadChunk(int(r.next), p)
-	r.next++
-	return k, err
 }

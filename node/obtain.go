@@ -58,11 +58,11 @@ func (n *Node) obtainFrom(ctx context.Context, req obtainRequest) (from []string
 	if err != nil {
 		return nil, err
 	}
-	p := pull{node: n, ctx: ctx, record: rec, sources: slices.Clone(req.Sources), last: int64(filestore.ChunkCount(rec.Size))}
+	p := pull{node: n, ctx: ctx, record: rec, sources: untried(req.Sources), last: int64(filestore.ChunkCount(rec.Size))}
 	if req.From != "" {
 		p.record.Name = req.From
 		if n.store.Holds(req.From, rec.SHA256) {
-			p.sources = append([]MachineID{n.self()}, p.sources...)
+			p.sources = append([]candidate{{machine: n.self()}}, p.sources...)
 		}
 	}
 	defer p.close()

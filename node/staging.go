@@ -90,7 +90,8 @@ func (n *Node) runSweep(ctx context.Context) error {
 type localSink struct {
 	node  *Node
 	stage *filestore.Stage
-	raw   []byte
+	view  func(transfer.Chunk, []byte) ([]byte, error) // of the decoder: with or without a check
+	raw   []byte                                       // where compressed chunks are decoded
 }
 
 func (n *Node) stageHere(name string, size int64) (*localSink, error) {
@@ -101,15 +102,17 @@ func (n *Node) stageHere(name string, size int64) (*localSink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &localSink{node: n, stage: stage}, nil
+	return &localSink{node: n, stage: stage, view: n.coding.decode.View}, nil
 }
 
 func (l *localSink) write(c transfer.Chunk) error {
-	raw, err := l.node.coding.decode.Decode(c, l.raw[:0])
+	raw, err := l.view(c, l.raw)
 	if err != nil {
 		return err
 	}
-	l.raw = raw
+	if c.Flags&transfer.FlagZstd != 0 {
+		l.raw = raw
+	}
 	return l.stage.WriteChunk(raw, c.Sum)
 }
 

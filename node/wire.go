@@ -125,6 +125,7 @@ type fetchHeader struct {
 	First  int64          `cbor:"3,keyasint,omitempty"`
 	Last   int64          `cbor:"4,keyasint,omitempty"` // 0: to the end
 	Hashes bool           `cbor:"5,keyasint,omitempty"` // send the chunk hashes first
+	Check  bool           `cbor:"6,keyasint,omitempty"` // check what is read before it is sent
 }
 
 // fetchReply precedes the hash lists and the chunks.

@@ -34,7 +34,12 @@ func (c *Compressor) Encode(raw []byte) (Chunk, error) {
 	if len(raw) < 1 || len(raw) > MaxChunk {
 		return Chunk{}, fmt.Errorf("%w: chunk of %d bytes", ErrTooLarge, len(raw))
 	}
-	chunk := Chunk{Raw: len(raw), Sum: sha256.Sum256(raw), Payload: raw}
+	return c.pack(raw, sha256.Sum256(raw))
+}
+
+// pack is Encode for raw bytes, 1 to MaxChunk of them, whose SHA-256 is known.
+func (c *Compressor) pack(raw []byte, sum [32]byte) (Chunk, error) {
+	chunk := Chunk{Raw: len(raw), Sum: sum, Payload: raw}
 	if c.mode == Off || c.mode == Auto && !c.pace.compress() {
 		return chunk, nil
 	}
@@ -109,16 +114,30 @@ func (d *Decoder) Decode(c Chunk, dst []byte) ([]byte, error) {
 	return dst, c.verify(dst[start:])
 }
 
-// view returns the chunk's raw bytes: its payload if it is raw, otherwise decoded
-// into buf, which has room for them.
-func (d *Decoder) view(c Chunk, buf []byte) ([]byte, error) {
-	if c.Flags&FlagZstd == 0 {
-		if err := c.validate(); err != nil {
-			return nil, err
-		}
-		return c.Payload, c.verify(c.Payload)
+// View returns the chunk's raw bytes, checked as Decode does: its payload if it is
+// raw, which stays the chunk's, otherwise decoded into buf.
+func (d *Decoder) View(c Chunk, buf []byte) ([]byte, error) {
+	raw, err := d.Unchecked(c, buf)
+	if err != nil {
+		return nil, err
 	}
-	return d.Decode(c, buf[:0])
+	return raw, c.verify(raw)
+}
+
+// Unchecked is View without looking at the checksum, for a chunk that was made in
+// this process, or whose content is checked by other means.
+func (d *Decoder) Unchecked(c Chunk, buf []byte) ([]byte, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if c.Flags&FlagZstd == 0 {
+		return c.Payload, nil
+	}
+	raw, err := d.expand(c, buf[:0])
+	if err == nil && len(raw) != c.Raw {
+		err = fmt.Errorf("%w: chunk of %d bytes makes %d", ErrCorrupt, c.Raw, len(raw))
+	}
+	return raw, err
 }
 
 // verify compares raw bytes with the chunk's checksum.

@@ -21,7 +21,7 @@ func (p *decoding) decode(d *Decoder) {
 		p.buf = newBuffer(p.chunk.Raw)
 		mem = p.buf.mem
 	}
-	p.raw, p.err = d.view(p.chunk, mem)
+	p.raw, p.err = d.View(p.chunk, mem)
 }
 
 func (p *decoding) release() {

@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -31,6 +32,7 @@ func (s *Stats) add(c Chunk) {
 type piece struct {
 	buf   *buffer
 	n     int
+	sum   *[32]byte // nil: not known yet
 	chunk Chunk
 	err   error
 }
@@ -52,7 +54,13 @@ func readPiece(r io.Reader) (*piece, error) {
 }
 
 func (p *piece) encode(c *Compressor) {
-	if p.chunk, p.err = c.Encode(p.buf.mem[:p.n]); p.err != nil {
+	raw := p.buf.mem[:p.n]
+	if p.sum != nil {
+		p.chunk, p.err = c.pack(raw, *p.sum)
+	} else {
+		p.chunk, p.err = c.Encode(raw)
+	}
+	if p.err != nil {
 		return
 	}
 	if p.chunk.buf == nil { // it stayed raw: the chunk takes the memory over
@@ -78,18 +86,7 @@ func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chun
 	c.pace.restart()
 	var stats Stats
 	whole := sha256.New()
-	deliver := func(p *piece) error {
-		if p.err != nil {
-			return p.err
-		}
-		began := time.Now()
-		if err := fn(p.chunk); err != nil {
-			return err
-		}
-		c.pace.sent(p.chunk.Raw, time.Since(began))
-		stats.add(p.chunk)
-		return nil
-	}
+	deliver := c.deliver(&stats, fn)
 	first, err := readPiece(r)
 	if err != nil {
 		return stats, err
@@ -130,4 +127,49 @@ func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chun
 	whole.Sum(stats.Sum[:0])
 	stats.Elapsed = time.Since(start)
 	return stats, nil
+}
+
+// deliver returns what passes a piece on to fn and counts it.
+func (c *Compressor) deliver(stats *Stats, fn func(Chunk) error) func(*piece) error {
+	return func(p *piece) error {
+		if p.err != nil {
+			return p.err
+		}
+		began := time.Now()
+		if err := fn(p.chunk); err != nil {
+			return err
+		}
+		c.pace.sent(p.chunk.Raw, time.Since(began))
+		stats.add(p.chunk)
+		return nil
+	}
+}
+
+// EncodeChunks is EncodeStream for chunks whose SHA-256 is known already, so that
+// nothing is hashed: next fills a buffer with the raw bytes of the next one, 1 to
+// MaxChunk of them, and returns their number and sum, or io.EOF after the last.
+func (c *Compressor) EncodeChunks(ctx context.Context, next func(buf []byte) (int, [32]byte, error), fn func(Chunk) error) (Stats, error) {
+	start := time.Now()
+	c.pace.restart()
+	var stats Stats
+	produce := func(emit func(*piece) error) error {
+		for {
+			p := &piece{buf: newBuffer(MaxChunk)}
+			n, sum, err := next(p.buf.mem)
+			if err != nil {
+				p.buf.release()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				return err
+			}
+			p.n, p.sum = n, &sum
+			if err := emit(p); err != nil {
+				return err
+			}
+		}
+	}
+	err := pipeline(ctx, produce, func(p *piece) { p.encode(c) }, c.deliver(&stats, fn), (*piece).release)
+	stats.Elapsed = time.Since(start)
+	return stats, err
 }

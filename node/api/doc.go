@@ -32,6 +32,7 @@
 //	POST   /v1/login            a one-time address that opens the status page in a browser
 //	POST   /v1/logout           body {"timeout_seconds":…}; answers dhtfs.logout/v1 when all is handed over
 //	POST   /v1/shutdown         the daemon stops; the node stays a member
+//	GET    /debug/pprof/        what the daemon spends its time and memory on; the unix socket only
 //
 // A failure is an [Error] document with the exit code of the command line, a
 // fixed identifier and a sentence; [Error.Unwrap] gives back the sentinel of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node"
@@ -58,8 +59,16 @@ func New(c Config) *Handler {
 	}
 }
 
-// Local serves the unix socket: whoever can open it may call everything.
-func (h *Handler) Local() http.Handler { return h.routes() }
+// Local serves the unix socket: whoever can open it may call everything, and look
+// at the daemon's own work with go tool pprof.
+func (h *Handler) Local() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", h.routes())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
 
 // Browser serves the loopback port: the same calls and the status page, for
 // holders of the token or of a session.
