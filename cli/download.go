@@ -132,7 +132,7 @@ func (f *fetcher) toFile(ctx context.Context, name string) (fetchResult, error) 
 // the next try can go on with it. The first one that knows the file's length
 // tells the progress.
 func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once) (fetchResult, error) {
-	content, err := f.client.Fetch(ctx, name, f.options.query(0))
+	content, err := f.open(ctx, name)
 	if err != nil {
 		return fetchResult{}, err
 	}
@@ -158,10 +158,19 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	if err == nil && f.options.fsync {
 		return got, f.target.sync(local)
 	}
-	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !diskFull(err)) {
+	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !api.DiskFull(err)) {
 		_ = f.target.root.Remove(part)
 	}
 	return got, err
+}
+
+// open asks for name: for the record alone where the daemon had better write the
+// file itself.
+func (f *fetcher) open(ctx context.Context, name string) (*api.Content, error) {
+	if f.options.partial() {
+		return f.client.Fetch(ctx, name, f.options.query(0))
+	}
+	return f.client.FetchSmall(ctx, name, f.options.query(0), handOver)
 }
 
 // settle decides, with --conflict, where a file goes or that it stays away.
@@ -199,6 +208,19 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 		return writing(err)
 	}
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
+	if content.Later {
+		err := f.save(ctx, file, got)
+		if err == nil {
+			return f.finish(file, part, got.file)
+		}
+		if !errors.Is(err, api.ErrNoFile) {
+			return err
+		}
+		if content, err = f.client.Fetch(ctx, got.file.Name, f.options.query(0)); err != nil {
+			return err
+		}
+		defer func() { _ = content.Close() }()
+	}
 	check := newSum()
 	if got.resumed, err = f.resume(file, check); err != nil {
 		return err
@@ -227,6 +249,33 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 	}
 	got.verified = !f.options.partial()
 	return f.finish(file, part, got.file)
+}
+
+// save has the daemon write the file, after what an earlier attempt has left.
+func (f *fetcher) save(ctx context.Context, file *os.File, got *fetchResult) error {
+	info, err := file.Stat()
+	if err != nil {
+		return writing(err)
+	}
+	have := min(info.Size(), got.file.Size)
+	if info.Size() > have {
+		if err := file.Truncate(have); err != nil {
+			return writing(err)
+		}
+	}
+	if _, err := file.Seek(have, io.SeekStart); err != nil {
+		return writing(err)
+	}
+	f.progress.add(have)
+	end := f.progress.follow(file, have)
+	saved, err := f.client.Save(ctx, got.file.Name, got.file.SHA256, file, have, f.options.query(0))
+	moved := end()
+	if err != nil {
+		f.progress.add(-have - moved) // the next attempt counts what is kept
+		return err
+	}
+	got.resumed, got.bytes, got.verified, got.from = saved.Kept, got.file.Size-saved.Kept, true, saved.From
+	return nil
 }
 
 // resume reads what an earlier attempt has left and returns how much that is.

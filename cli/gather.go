@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -144,6 +143,4 @@ func (g *gatherer) add(u upload, from string) error {
 }
 
 // reading is an error of the local disk, which is not one of the ring.
-func reading(err error) error {
-	return &api.Error{Code: api.ExitError, ID: "local_file", Message: fmt.Sprintf("cannot read: %v", err)}
-}
+func reading(err error) error { return api.Reading(err) }

@@ -185,6 +185,41 @@ func (p *progress) json() {
 	p.app.output(func() { _, _ = fmt.Fprintf(out, "%s\n", line) })
 }
 
+// followEvery is how often the offset of a file is looked at.
+const followEvery = 100 * time.Millisecond
+
+// follow counts how far a file's offset, which another process moves, is beyond
+// from, until end is called, which returns what was counted in all.
+func (p *progress) follow(file io.Seeker, from int64) (end func() int64) {
+	counted := int64(0)
+	look := func() {
+		if at, err := file.Seek(0, io.SeekCurrent); err == nil {
+			p.add(at - from - counted)
+			counted = at - from
+		}
+	}
+	stop := make(chan struct{})
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		tick := time.NewTicker(followEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				look()
+			case <-stop:
+				return
+			}
+		}
+	})
+	return func() int64 {
+		close(stop)
+		ended.Wait()
+		look()
+		return counted
+	}
+}
+
 // reader counts what is read from r.
 func (p *progress) reader(r io.Reader) *progressReader { return &progressReader{r: r, progress: p} }
 

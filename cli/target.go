@@ -175,10 +175,5 @@ func writing(err error) error {
 	if err == nil {
 		return nil
 	}
-	failure := &api.Error{Code: api.ExitError, ID: "local_file", Message: fmt.Sprintf("cannot write: %v", err)}
-	if diskFull(err) {
-		failure.Code, failure.ID = api.ExitNoSpace, "local_disk_full"
-		failure.Hint = "make room on this disk, and call the same command again"
-	}
-	return failure
+	return api.Writing(err)
 }

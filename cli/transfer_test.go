@@ -300,7 +300,7 @@ func TestAFileThatChangesIsNotStored(t *testing.T) {
 			file, err := os.Open(u.path)
 			require.NoError(t, err)
 			defer func() { _ = file.Close() }()
-			r := &steadyReader{file: file, before: u.info, left: u.info.Size()}
+			r := api.NewSteadyReader(file, u.info, u.info.Name())
 			_, err = io.ReadFull(r, make([]byte, 1000))
 			require.NoError(t, err)
 			change(t, u.path)

@@ -189,7 +189,12 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 			return api.Stored{}, err
 		}
 		options.Size, options.Mode, options.Modified = before.Size(), before.Mode().Perm(), before.ModTime()
-		content = &steadyReader{file: file, before: before, left: before.Size()}
+		if before.Size() >= handOver && s.limiter == nil {
+			if stored, err := s.hand(ctx, u.name, file, options); !errors.Is(err, api.ErrNoFile) {
+				return stored, err
+			}
+		}
+		content = api.NewSteadyReader(file, before, before.Name())
 	}
 	if s.limiter != nil {
 		content = &limitedReader{r: content, wait: func(n int) error { return s.limiter.WaitN(ctx, n) }}
@@ -205,42 +210,15 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 	return stored, err
 }
 
-// steadyReader reads a file that nobody changes meanwhile. It looks at size and
-// modification time again before it gives out the last bytes, so that a mixed
-// content is never complete.
-type steadyReader struct {
-	file   *os.File
-	before fs.FileInfo
-	left   int64
-}
+// handOver is from which size on the daemon reads and writes a file by itself.
+const handOver = 1 << 20
 
-func (r *steadyReader) Read(p []byte) (int, error) {
-	if r.left == 0 {
-		return 0, io.EOF
+// hand makes one attempt to store a file that the daemon reads.
+func (s *storer) hand(ctx context.Context, name string, file *os.File, options node.StoreOptions) (api.Stored, error) {
+	end := s.progress.follow(file, 0)
+	stored, err := s.client.StoreFile(ctx, name, file, options)
+	if moved := end(); err != nil {
+		s.progress.add(-moved)
 	}
-	n, err := r.file.Read(p[:min(int64(len(p)), r.left)])
-	r.left -= int64(n)
-	if errors.Is(err, io.EOF) {
-		return 0, changed(r.before.Name())
-	}
-	if err != nil || r.left > 0 {
-		return n, err
-	}
-	now, err := r.file.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if now.Size() != r.before.Size() || !now.ModTime().Equal(r.before.ModTime()) {
-		return 0, changed(r.before.Name())
-	}
-	return n, nil
-}
-
-func changed(name string) error {
-	return &api.Error{
-		Code:    api.ExitError,
-		ID:      "changed",
-		Message: fmt.Sprintf("%q was changed while it was being stored; nothing was stored", name),
-		Hint:    "store it again when it is finished",
-	}
+	return stored, err
 }

@@ -49,12 +49,10 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 		at:   o.Offset, end: end,
 	}
 	x.pull.last = int64(filestore.ChunkCount(end))
-	if x.at < x.end {
-		if err := x.pull.open(); err != nil {
-			return nil, err
-		}
+	if o.Lazy {
+		return x, nil
 	}
-	return x, nil
+	return x, x.begin()
 }
 
 // glance takes the first answer that names content, confirmed by nobody else:
@@ -135,6 +133,21 @@ type Fetched struct {
 
 // File describes what is being fetched. Copies and Holders are not filled in.
 func (f *Fetched) File() File { return f.file }
+
+// Begin asks for the content after a Lazy fetch, so that failures show now.
+func (f *Fetched) Begin() error {
+	if err := f.begin(); err != nil {
+		return &OpError{Op: "fetch", Name: f.file.Record.Name, Err: err}
+	}
+	return nil
+}
+
+func (f *Fetched) begin() error {
+	if f.at == f.end || f.pull.current != nil {
+		return nil
+	}
+	return f.pull.open()
+}
 
 // From names the nodes that content has come from so far.
 func (f *Fetched) From() []string { return f.pull.from }

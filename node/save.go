@@ -44,6 +44,9 @@ func (f *Fetched) save(to Target) (kept int64, err error) {
 	if f.end != p.record.Size || f.at%filestore.ChunkSize != 0 {
 		return 0, errWhole
 	}
+	if err := f.begin(); err != nil {
+		return 0, err
+	}
 	whole := sha256.New()
 	if kept, err = f.keep(to, whole); err != nil {
 		return 0, err

@@ -128,6 +128,7 @@ type FetchOptions struct {
 	Offset      int64 // first byte wanted
 	Length      int64 // bytes wanted; 0 or less: to the end
 	Unconfirmed bool  // take the first holder's word (-r 1)
+	Lazy        bool  // ask for the content only when it is read
 }
 
 // ListOptions choose what List yields.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -21,7 +22,8 @@ import (
 // answered, and wrap ErrNoDaemon or ErrDaemonGone where it did not. Safe for
 // concurrent use.
 type Client struct {
-	http *http.Client
+	http    *http.Client
+	noFiles atomic.Bool // the daemon takes no open files
 }
 
 // NewClient returns a client that reaches the daemon through dial, which is
@@ -35,7 +37,10 @@ func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 				if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNoDaemon) {
 					err = fmt.Errorf("%w: %w", ErrNoDaemon, err)
 				}
-				return conn, err
+				if err != nil {
+					return nil, err
+				}
+				return sendsFiles(conn), nil
 			},
 			ExpectContinueTimeout: 10 * time.Second,
 			IdleConnTimeout:       30 * time.Second,
@@ -232,10 +237,16 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	defer func() { _ = response.Body.Close() }()
 	failure := new(Error)
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxJSONBody)).Decode(failure); err != nil || failure.ID == "" {
+		if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusMethodNotAllowed {
+			return nil, fmt.Errorf("%w: %w: %s", ErrInternal, errNoCall, path)
+		}
 		return nil, fmt.Errorf("%w: the daemon answered %s", ErrInternal, response.Status)
 	}
 	return nil, failure
 }
+
+// errNoCall says that the daemon is older than this client.
+var errNoCall = errors.New("the daemon does not know this call")
 
 // lost says in our words that there was no answer, or only part of one.
 func lost(ctx context.Context, err error) error {

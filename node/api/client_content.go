@@ -28,21 +28,7 @@ func (e *SourceError) Unwrap() error { return e.Err }
 // has ended; content is then not read to its end, and one Read of it may still
 // be under way when Store returns.
 func (c *Client) Store(ctx context.Context, name string, content io.Reader, o node.StoreOptions) (Stored, error) {
-	query := url.Values{
-		"name":      {name},
-		"if_exists": {o.IfExists.String()},
-		"compress":  {o.Compress},
-		"replicas":  {strconv.Itoa(o.Replicas)},
-		"quorum":    {strconv.Itoa(o.Quorum)},
-		"mode":      {strconv.FormatUint(uint64(o.Mode.Perm()), 8)},
-	}
-	if o.Op != [16]byte{} {
-		query.Set("op", o.Op.String())
-		query.Set("base", strconv.FormatUint(o.Base, 10))
-	}
-	if !o.Modified.IsZero() {
-		query.Set("modified", o.Modified.UTC().Format(time.RFC3339Nano))
-	}
+	query := storeQuery(name, o)
 	body := &source{Reader: content}
 	response, err := c.do(ctx, http.MethodPut, "/v1/file", query, func(r *http.Request) {
 		r.Header.Set("Expect", "100-continue")
@@ -65,6 +51,25 @@ func (c *Client) Store(ctx context.Context, name string, content io.Reader, o no
 	return stored, nil
 }
 
+func storeQuery(name string, o node.StoreOptions) url.Values {
+	query := url.Values{
+		"name":      {name},
+		"if_exists": {o.IfExists.String()},
+		"compress":  {o.Compress},
+		"replicas":  {strconv.Itoa(o.Replicas)},
+		"quorum":    {strconv.Itoa(o.Quorum)},
+		"mode":      {strconv.FormatUint(uint64(o.Mode.Perm()), 8)},
+	}
+	if o.Op != [16]byte{} {
+		query.Set("op", o.Op.String())
+		query.Set("base", strconv.FormatUint(o.Base, 10))
+	}
+	if !o.Modified.IsZero() {
+		query.Set("modified", o.Modified.UTC().Format(time.RFC3339Nano))
+	}
+	return query
+}
+
 // source is the content of a request; it remembers why it could not be read.
 type source struct {
 	io.Reader
@@ -84,6 +89,7 @@ func (s *source) Read(p []byte) (int, error) {
 type Content struct {
 	File   File
 	Length int64 // bytes that will come
+	Later  bool  // none come now, as there are more than were wanted inline
 
 	response *http.Response
 	read     int64
@@ -91,11 +97,24 @@ type Content struct {
 
 // Fetch opens name for reading.
 func (c *Client) Fetch(ctx context.Context, name string, o node.FetchOptions) (*Content, error) {
+	return c.fetch(ctx, name, o, 0)
+}
+
+// FetchSmall is Fetch, but where more than inline bytes would come only the record
+// does, see Content.Later, if the daemon can hold the content back.
+func (c *Client) FetchSmall(ctx context.Context, name string, o node.FetchOptions, inline int64) (*Content, error) {
+	return c.fetch(ctx, name, o, inline)
+}
+
+func (c *Client) fetch(ctx context.Context, name string, o node.FetchOptions, inline int64) (*Content, error) {
 	query := url.Values{
 		"name":        {name},
 		"offset":      {strconv.FormatInt(o.Offset, 10)},
 		"length":      {strconv.FormatInt(max(o.Length, 0), 10)},
 		"unconfirmed": {strconv.FormatBool(o.Unconfirmed)},
+	}
+	if inline > 0 && !c.noFiles.Load() {
+		query.Set("inline", strconv.FormatInt(inline, 10))
 	}
 	response, err := c.do(ctx, http.MethodGet, "/v1/content", query, func(r *http.Request) {
 		r.Header.Set("TE", "trailers")
@@ -108,6 +127,7 @@ func (c *Client) Fetch(ctx context.Context, name string, o node.FetchOptions) (*
 		_ = response.Body.Close()
 		return nil, fmt.Errorf("%w: read the record of %q: %w", ErrInternal, name, err)
 	}
+	content.Later = response.Header.Get(headerLater) != ""
 	content.Length = content.File.Size - o.Offset
 	if o.Length > 0 {
 		content.Length = min(content.Length, o.Length)

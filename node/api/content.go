@@ -19,25 +19,30 @@ const (
 	headerFile  = "Dhtfs-File"  // the File document
 	headerError = "Dhtfs-Error" // trailer: the Error document, when the content broke off
 	headerFrom  = "Dhtfs-From"  // trailer: JSON list of the names of the nodes that served it
+	headerLater = "Dhtfs-Later" // 1: the content is larger than was wanted inline, and none comes
 )
 
 // drainTime is how long the rest of a refused body is read and thrown away.
 const drainTime = 10 * time.Second
 
-func (h *Handler) store(w http.ResponseWriter, r *http.Request) error {
-	p := paramsOf(r)
-	name := p.name()
-	o := node.StoreOptions{
+// storeOptions are the parameters of a store but its size.
+func storeOptions(p *params) node.StoreOptions {
+	return node.StoreOptions{
 		Op:       p.op("op"),
 		Base:     p.uint64("base"),
 		IfExists: parse(p, "if_exists", node.ParseIfExists),
-		Size:     r.ContentLength,
 		Mode:     fs.FileMode(p.octal("mode")),
 		Modified: p.time("modified"),
 		Replicas: p.small("replicas"),
 		Quorum:   p.small("quorum"),
 		Compress: p.text("compress"),
 	}
+}
+
+func (h *Handler) store(w http.ResponseWriter, r *http.Request) error {
+	p := paramsOf(r)
+	name, o := p.name(), storeOptions(p)
+	o.Size = r.ContentLength
 	return receive(w, r, func(body io.Reader) (any, error) {
 		if p.err != nil {
 			return nil, p.err
@@ -92,7 +97,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 func (h *Handler) fetch(w http.ResponseWriter, r *http.Request) error {
 	p := paramsOf(r)
 	name := p.name()
-	o := node.FetchOptions{Offset: p.int64("offset"), Length: p.int64("length"), Unconfirmed: p.flag("unconfirmed")}
+	inline := p.int64("inline")
+	o := node.FetchOptions{Offset: p.int64("offset"), Length: p.int64("length"), Unconfirmed: p.flag("unconfirmed"), Lazy: inline > 0}
 	if p.err != nil {
 		return p.err
 	}
@@ -109,7 +115,26 @@ func (h *Handler) fetch(w http.ResponseWriter, r *http.Request) error {
 	if o.Length > 0 {
 		length = min(length, o.Length)
 	}
+	if inline > 0 && length > inline {
+		return sendLater(w, file)
+	}
+	if err := fetched.Begin(); err != nil {
+		return err
+	}
 	return send(w, r, file, length, fetched, fetched.From)
+}
+
+// sendLater answers with the record alone.
+func sendLater(w http.ResponseWriter, file File) error {
+	doc, err := asciiJSON(file)
+	if err != nil {
+		return err
+	}
+	w.Header().Set(headerFile, doc)
+	w.Header().Set(headerLater, "1")
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+	return nil
 }
 
 // send streams length bytes of content so that one that breaks off is noticed:

@@ -18,7 +18,11 @@
 //	PUT    /v1/file             the body is the content; answers dhtfs.stored/v1; name=, op=, base=, if_exists=,
 //	                            mode=, modified=, replicas=, quorum=, compress=
 //	DELETE /v1/file             name=, op=, base=
-//	GET    /v1/content          the content; name=, offset=, length=, unconfirmed=true
+//	GET    /v1/content          the content; name=, offset=, length=, unconfirmed=true;
+//	                            inline= (more bytes than that are not sent, and Dhtfs-Later says so)
+//	POST   /v1/store            PUT /v1/file of the open file that comes with the call
+//	POST   /v1/save             fetches into the open file that comes with the call; answers dhtfs.saved/v1; name=,
+//	                            sha256= (of the version that is wanted), have= (bytes there from before), unconfirmed=true
 //	GET    /v1/invites          dhtfs.invites/v1
 //	POST   /v1/invites          body {"ttl_seconds":…,"uses":…}; answers dhtfs.invite/v1
 //	DELETE /v1/invites          id=
@@ -49,6 +53,15 @@
 // it ended (Dhtfs-Error) and who served it (Dhtfs-From); any other gets a
 // Content-Length, and a connection that breaks off before it when the content
 // cannot be completed. Either way a short file cannot pass for a whole one.
+//
+// # Open files
+//
+// On the unix socket a caller may hand over an open file, as SCM_RIGHTS beside the
+// first byte of its request, instead of passing the bytes on. The daemon reads it
+// from its offset, or writes it, and the caller sees by the shared offset how far it
+// is. What save writes counts only once it has answered: until then nobody has
+// checked it. A call that finds no file answers "no_file"; the caller can then do
+// the same with PUT /v1/file and GET /v1/content.
 //
 // # Who may call
 //

@@ -25,6 +25,7 @@ var (
 	ErrTimeout    = errors.New("the ring did not answer in time")
 	ErrInternal   = errors.New("internal error")
 	ErrNoInvite   = errors.New("there is no invite with this ID")
+	ErrNoFile     = errors.New("no open file came with the call")
 )
 
 // The exit codes of the command line, which every Error carries.
@@ -90,6 +91,7 @@ type kind struct {
 // kinds is searched from the top: what is more specific stands first.
 // Identifiers are only ever added.
 var kinds = []kind{
+	{ErrNoFile, "no_file", ExitUsage, http.StatusBadRequest},
 	{ErrUsage, "usage", ExitUsage, http.StatusBadRequest},
 	{watch.ErrOption, "usage", ExitUsage, http.StatusBadRequest},
 	{node.ErrBadOption, "usage", ExitUsage, http.StatusBadRequest},

@@ -58,6 +58,15 @@ type Stored struct {
 	Nodes  []Holder `json:"nodes"` // those that confirmed, the owner first
 }
 
+// Saved is what a fetch into an open file came to: the whole content is there and
+// has the SHA-256 of its record.
+type Saved struct {
+	Schema string   `json:"schema"` // dhtfs.saved/v1
+	File   File     `json:"file"`
+	Kept   int64    `json:"kept"` // bytes that an earlier attempt had left in the file
+	From   []string `json:"from"` // names of the nodes that served the rest
+}
+
 // ListSummary closes a listing.
 type ListSummary struct {
 	Complete bool       `json:"complete"`

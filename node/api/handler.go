@@ -97,6 +97,8 @@ func (h *Handler) routes() http.Handler {
 		"PUT /v1/file":       h.store,
 		"DELETE /v1/file":    h.delete,
 		"GET /v1/content":    h.fetch,
+		"POST /v1/store":     h.storeFile,
+		"POST /v1/save":      h.save,
 		"GET /v1/invites":    h.invites,
 		"POST /v1/invites":   h.invite,
 		"DELETE /v1/invites": h.revokeInvite,

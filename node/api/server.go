@@ -32,6 +32,7 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, logger *s
 		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -81,7 +82,7 @@ const socketDirPrefix = "dhtfs-"
 
 // ListenSocket listens on the unix socket at path, which only its owner can
 // open. A socket that an earlier process left there is replaced, so the caller
-// must know that none is running.
+// must know that none is running. Its connections take open files.
 func ListenSocket(path string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove the old socket: %w", err)
@@ -94,7 +95,7 @@ func ListenSocket(path string) (net.Listener, error) {
 		_ = ln.Close()
 		return nil, err
 	}
-	return ln, nil
+	return takesFiles(ln), nil
 }
 
 // RemoveSocket removes what SocketPath and ListenSocket made for path.

@@ -1,13 +1,13 @@
 //go:build unix
 
-package cli
+package api
 
 import (
 	"errors"
 	"syscall"
 )
 
-// diskFull reports whether err says that there is no room to write.
-func diskFull(err error) bool {
+// DiskFull reports whether err says that there is no room to write.
+func DiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

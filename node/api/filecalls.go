@@ -1,0 +1,71 @@
+package api
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+// The calls that work on an open file of the caller.
+
+// storeFile stores the file that came with the call.
+func (h *Handler) storeFile(w http.ResponseWriter, r *http.Request) error {
+	f, err := takeFile(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	p := paramsOf(r)
+	name, o := p.name(), storeOptions(p)
+	if p.err != nil {
+		return p.err
+	}
+	before, err := f.Stat()
+	if err != nil {
+		return Reading(err)
+	}
+	o.Size = before.Size()
+	result, err := h.node.Store(r.Context(), name, NewSteadyReader(f, before, name), o)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, storedOf(result, h.node.Label))
+}
+
+// save makes the file that came with the call a stored one's.
+func (h *Handler) save(w http.ResponseWriter, r *http.Request) error {
+	f, err := takeFile(r)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	p := paramsOf(r)
+	name, version, have := p.name(), p.text("sha256"), p.int64("have")
+	o := node.FetchOptions{Offset: have - have%filestore.ChunkSize, Unconfirmed: p.flag("unconfirmed")}
+	if p.err != nil {
+		return p.err
+	}
+	fetched, err := h.node.Fetch(r.Context(), name, o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = fetched.Close() }()
+	file := fetched.File()
+	if version != "" && version != hex.EncodeToString(file.Record.SHA256[:]) {
+		return fmt.Errorf("fetch %q: %w: a new version was stored meanwhile", name, node.ErrInterrupted)
+	}
+	kept, err := fetched.Save(f)
+	if target, ok := errors.AsType[*node.TargetError](err); ok {
+		return Writing(target.Err)
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, Saved{
+		Schema: "dhtfs.saved/v1", File: fileOf(file, h.node.Label), Kept: kept, From: append([]string{}, fetched.From()...),
+	})
+}

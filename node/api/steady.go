@@ -1,0 +1,61 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// SteadyReader reads a file that nobody changes meanwhile. It looks at size and
+// modification time again before it gives out the last bytes, so that a mixed
+// content is never complete.
+type SteadyReader struct {
+	file   *os.File
+	before fs.FileInfo
+	name   string
+	left   int64
+}
+
+// NewSteadyReader reads file from its offset, which is its beginning, on; before is
+// what was known of it when it was opened, and name what it is called to people.
+func NewSteadyReader(file *os.File, before fs.FileInfo, name string) *SteadyReader {
+	return &SteadyReader{file: file, before: before, name: name, left: before.Size()}
+}
+
+// Read reads the next bytes. The error of a file that was changed has the ID
+// "changed".
+func (r *SteadyReader) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.file.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	if errors.Is(err, io.EOF) {
+		return 0, changed(r.name)
+	}
+	if err != nil {
+		return 0, Reading(err)
+	}
+	if r.left > 0 {
+		return n, nil
+	}
+	now, err := r.file.Stat()
+	if err != nil {
+		return 0, Reading(err)
+	}
+	if now.Size() != r.before.Size() || !now.ModTime().Equal(r.before.ModTime()) {
+		return 0, changed(r.name)
+	}
+	return n, nil
+}
+
+func changed(name string) error {
+	return &Error{
+		Code:    ExitError,
+		ID:      "changed",
+		Message: fmt.Sprintf("%q was changed while it was being stored; nothing was stored", name),
+		Hint:    "store it again when it is finished",
+	}
+}
