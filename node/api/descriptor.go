@@ -1,9 +1,7 @@
 package api
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 )
@@ -13,7 +11,8 @@ import (
 // process can pass on only what it was allowed to open itself. Both sides then
 // share one file offset: the caller sees by it how far the daemon is.
 
-// fileTaker is a connection that open files arrive on.
+// fileTaker is the local address of a connection that open files arrive on. It is
+// how a call finds its connection, whatever that has been wrapped in since.
 type fileTaker interface {
 	// takeFile returns the file that came last, nil if there is none; the caller
 	// closes it.
@@ -26,20 +25,13 @@ type fileSender interface {
 	attach(f *os.File)
 }
 
-type connKey struct{}
-
-// withConn lets the handlers of a connection's calls find it.
-func withConn(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
-}
-
 // takeFile returns the open regular file that came with r.
 func takeFile(r *http.Request) (*os.File, error) {
-	conn, ok := r.Context().Value(connKey{}).(fileTaker)
+	arrived, ok := r.Context().Value(http.LocalAddrContextKey).(fileTaker)
 	if !ok {
 		return nil, ErrNoFile
 	}
-	f := conn.takeFile()
+	f := arrived.takeFile()
 	if f == nil {
 		return nil, ErrNoFile
 	}

@@ -78,6 +78,19 @@ func (c *takingConn) put(f *os.File) {
 	}
 }
 
+// takingAddr is the address of a takingConn.
+type takingAddr struct {
+	net.Addr
+	*takingConn
+}
+
+// Network and String are those of the address.
+func (a takingAddr) Network() string { return a.Addr.Network() }
+func (a takingAddr) String() string  { return a.Addr.String() }
+
+// LocalAddr returns an address that leads back to the connection.
+func (c *takingConn) LocalAddr() net.Addr { return takingAddr{c.UnixConn.LocalAddr(), c} }
+
 func (c *takingConn) takeFile() *os.File {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -32,7 +32,6 @@ func Serve(ctx context.Context, ln net.Listener, handler http.Handler, logger *s
 		ReadHeaderTimeout: readTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
