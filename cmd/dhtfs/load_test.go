@@ -3,10 +3,12 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +28,7 @@ const noDaemon = 10
 type load struct {
 	t      testing.TB
 	ring   *proctest.Ring
+	dir    string // of files that are stored
 	names  []string
 	stop   chan struct{}
 	ended  sync.WaitGroup
@@ -39,7 +42,7 @@ type load struct {
 // startLoad stores some names and has clients work on them until stopped.
 func startLoad(t testing.TB, ring *proctest.Ring, clients, files int) *load {
 	t.Helper()
-	l := &load{t: t, ring: ring, stop: make(chan struct{}), away: map[*proctest.Node]bool{}, maybe: map[string][]string{}}
+	l := &load{t: t, ring: ring, dir: t.TempDir(), stop: make(chan struct{}), away: map[*proctest.Node]bool{}, maybe: map[string][]string{}}
 	for i := range files {
 		l.names = append(l.names, fmt.Sprintf("load/%04d", i))
 	}
@@ -95,7 +98,11 @@ func (l *load) setAway(n *proctest.Node, away bool) {
 
 // store stores a new text. One that failed may have been stored all the same.
 func (l *load) store(at *proctest.Node, name, text string) {
-	result := proctest.Start(l.t, bytes.NewReader([]byte(text)), nil, at.Args("store", "-", "--as", name, "--force")...).Wait(l.t)
+	path := filepath.Join(l.dir, strings.ReplaceAll(name, "/", "-")) // a file, since standard input cannot be sent twice
+	if !assert.NoError(l.t, os.WriteFile(path, []byte(text), 0o600)) {
+		return
+	}
+	result := at.Run(l.t, "store", path, "--as", name, "--force")
 	if result.Code == noDaemon {
 		return
 	}
