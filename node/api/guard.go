@@ -78,6 +78,16 @@ func cookieName(r *http.Request) string {
 	return "dhtfs_session_" + port
 }
 
+func sessionCookie(r *http.Request, session string) *http.Cookie {
+	return &http.Cookie{
+		Name:     cookieName(r),
+		Value:    session,
+		Path:     "/",
+		HttpOnly: true,
+		SameSite: http.SameSiteStrictMode,
+	}
+}
+
 // Login is a one-time address that opens the status page in a browser.
 type Login struct {
 	Schema string `json:"schema"` // dhtfs.login/v1
@@ -111,12 +121,6 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 			". Run “dhtfs status --login” for a new one.")
 		return
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name:     cookieName(r),
-		Value:    session,
-		Path:     "/",
-		HttpOnly: true,
-		SameSite: http.SameSiteStrictMode,
-	})
+	http.SetCookie(w, sessionCookie(r, session))
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
