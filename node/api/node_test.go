@@ -181,7 +181,7 @@ func TestBrowserPort(t *testing.T) {
 	assert.Equal(t, 200, ask(browser, "GET", "/v1/status", bearer).Code)
 	page := ask(browser, "GET", "/", bearer)
 	assert.Equal(t, 200, page.Code)
-	assert.Contains(t, page.Body.String(), "ring otter")
+	assert.Contains(t, page.Body.String(), "<h1>otter</h1>")
 	assert.NotContains(t, page.Body.String(), "<script")
 	for _, call := range []string{"/v1/shutdown", "/v1/logout", "/v1/login"} {
 		assert.Equal(t, http.StatusMethodNotAllowed, ask(browser, "GET", call, bearer).Code, call)

@@ -20,6 +20,7 @@ var styleSource []byte
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"bytes": func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
 	"since": func(t time.Time) string { return humanize.Time(t) },
+	"short": func(id string) string { return id[:min(8, len(id))] },
 }).Parse(pageSource))
 
 // page shows the ring and this node to a person.
