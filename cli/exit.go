@@ -138,7 +138,7 @@ func (a *app) hintOf(id string) string {
 	case "departed", "revoked":
 		return "this node is no member any more: join with a new invite"
 	case "no_space":
-		return "see how full the nodes are:  " + a.command("nodes")
+		return "see how full the nodes are:  " + a.command("df")
 	case "too_few_copies":
 		return "the file is stored; the ring makes the copies it keeps of each file as soon as nodes answer:  " + a.command("stat NAME")
 	case "not_watched":

@@ -23,7 +23,7 @@ func TestGoldenDocuments(t *testing.T) {
 	count := 3
 	documents := []any{
 		daemonInfo{PID: 1, Socket: "/h/daemon.sock", HTTP: "127.0.0.1:24161", Listen: "[::]:24160", NodeID: "3f9c", Version: "v1", Started: when},
-		storedLine{Type: "item", Name: "a", Action: "stored", Size: 9, Sent: 5, Copies: 2, Want: 3, Nodes: []string{"alder"}, SHA256: "ab"},
+		storedLine{Type: "item", Name: "a", Action: "stored", Size: 9, Sent: 5, Copies: 2, Want: 3, Nodes: []string{"alder"}, SHA256: "ab", Lacking: []api.Lacking{{Name: "birch", Machine: "cd", ID: "no_space", Message: "m"}}},
 		fetchedLine{Type: "item", Name: "a", Action: "fetched", Path: "d/a", Size: 9, SHA256: "ab", Verified: true, Confirmed: true, From: []string{"birch"}, Seconds: 0.5},
 		removedLine{Type: "item", Name: "a", Action: "removed"},
 		failedLine{Type: "item", Name: "a", Action: "failed", Error: &api.Error{Code: 4, ID: "not_found", Message: "m", Hint: "h"}},
@@ -39,6 +39,14 @@ func TestGoldenDocuments(t *testing.T) {
 		existsDocument{Schema: "dhtfs.exists/v1", Name: "a", Exists: true},
 		verifiedLine{Type: "item", Name: "a", Action: "healed", Size: 9, From: []string{"birch"}, Error: "e"},
 		verifySummary{Type: "summary", OK: false, Files: 3, Bytes: 27, Damaged: 1, Missing: 1, Healed: 1, Seconds: 1.5},
+		doctorDocument{Schema: "dhtfs.doctor/v1", OK: false, Findings: []finding{
+			ok("clock", "m"), ok("disk", "m").warn("f"), ok("port", "m").fail("f"),
+		}},
+		spaceOf(api.Nodes{Nodes: []api.Member{
+			{Name: "a", ID: "1", Machine: "2", State: "alive", Files: 3, Used: 4, Capacity: 10, Free: 6},
+			{Name: "b", ID: "1", Machine: "2", State: "degraded", Files: 3, Used: 4, Capacity: 10, Free: 6},
+			{Name: "c", ID: "1", Machine: "2", State: "unreachable"},
+		}}),
 		doneDocument{Schema: "dhtfs.down/v1", OK: true},
 		watchList{Schema: "dhtfs.watch.ls/v1", Folders: []api.WatchFolder{{Dir: "/d", Prefix: "p/", OnDelete: "keep", Exclude: []string{"*.tmp"}}}},
 	}

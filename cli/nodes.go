@@ -39,7 +39,13 @@ func runNodes(ctx context.Context, a *app) error {
 		if a.global.verbose {
 			id = m.ID
 		}
-		rows = append(rows, []string{m.Name, id, m.Address, m.State, trip, fmt.Sprint(m.Files), size(m.Used), m.Version})
+		rows = append(rows, []string{m.Name, id, m.Address, m.State, trip, fmt.Sprint(m.Files), size(m.Used), size(m.Free), m.Version})
 	}
-	return a.printTable([]string{"NAME", "NODE", "ADDRESS", "STATE", "ROUND TRIP", "FILES", "USED", "VERSION"}, rows)
+	err = a.printTable([]string{"NAME", "NODE", "ADDRESS", "STATE", "ROUND TRIP", "FILES", "USED", "FREE", "VERSION"}, rows)
+	for _, m := range doc.Nodes {
+		if m.Degraded != "" {
+			a.warn("%s is degraded: %s", m.Name, m.Degraded)
+		}
+	}
+	return err
 }

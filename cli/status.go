@@ -148,7 +148,7 @@ func printStatus(a *app, s api.Status) {
 		a.warn("this node is not in its place on the ring yet")
 	}
 	if s.Degraded != "" {
-		a.warn("this node is degraded: %s", s.Degraded)
+		a.warn("this node is degraded: it serves what it has and takes nothing new: %s", s.Degraded)
 	}
 	for _, w := range s.Warnings {
 		a.warn("%s", w)

@@ -156,6 +156,8 @@ type storedLine struct {
 	Want   int      `json:"want"`
 	Nodes  []string `json:"nodes"`
 	SHA256 string   `json:"sha256"`
+	// Lacking are nodes that should have a copy and are known to be unable to.
+	Lacking []api.Lacking `json:"lacking,omitempty"`
 }
 
 // one stores one file and reports it.
@@ -176,6 +178,8 @@ func (s *storer) one(ctx context.Context, u upload) {
 		Want:   stored.Want,
 		Nodes:  make([]string, 0, len(stored.Nodes)),
 		SHA256: stored.File.SHA256,
+
+		Lacking: stored.Lacking,
 	}
 	for _, h := range stored.Nodes {
 		line.Nodes = append(line.Nodes, h.Name)
@@ -187,9 +191,24 @@ func (s *storer) one(ctx context.Context, u upload) {
 		s.report.item(skipped, 0, line, escape(u.name)+"  skipped: other content is stored under this name")
 	default:
 		s.report.item(done, line.Size, line, storedText(line, time.Since(start)))
-		if stored.Copies < stored.Want {
-			s.app.warn("%s: %d of %d copies so far; the rest is made as soon as nodes answer", u.name, stored.Copies, stored.Want)
+		s.warnOfCopies(u.name, stored)
+	}
+}
+
+// warnOfCopies tells of the copies that a store did not get.
+func (s *storer) warnOfCopies(name string, stored api.Stored) {
+	for _, l := range stored.Lacking {
+		switch l.ID {
+		case "no_space":
+			s.app.warn("%s: %s is full (%s)", name, l.Name, l.Message)
+		case "degraded":
+			s.app.warn("%s: the disk of %s has failed (%s)", name, l.Name, l.Message)
+		default:
+			s.app.warn("%s: no copy on %s yet (%s)", name, l.Name, l.Message)
 		}
+	}
+	if stored.Copies < stored.Want {
+		s.app.warn("%s: %d of %d copies so far; the rest is made as soon as nodes can", name, stored.Copies, stored.Want)
 	}
 }
 

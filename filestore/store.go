@@ -30,6 +30,9 @@ type Options struct {
 	OnDamage func(name string)
 	// Seed makes Fingerprints differ from those of stores with another one.
 	Seed [32]byte
+	// OnDegraded is called once, when the Store becomes degraded, on the terms of
+	// OnDamage.
+	OnDegraded func()
 	// Logger gets what nobody is told otherwise; nil discards it.
 	Logger *slog.Logger
 }
@@ -44,6 +47,7 @@ type Store struct {
 	capacity  int64
 	minFree   int64
 	onDamage  func(name string)
+	onDegrade func()
 
 	tab      table
 	commits  *batcher[write]
@@ -85,6 +89,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed,
 		onDamage:  o.OnDamage,
+		onDegrade: o.OnDegraded,
 		positions: slices.Clone(o.Positions),
 		syncs:     map[string]*batcher[struct{}]{},
 		counter:   newCounter(),
@@ -99,6 +104,9 @@ func Open(o Options) (*Store, error) {
 	slices.SortFunc(s.positions, func(a, b [20]byte) int { return bytes.Compare(a[:], b[:]) })
 	if s.onDamage == nil {
 		s.onDamage = func(string) {}
+	}
+	if s.onDegrade == nil {
+		s.onDegrade = func() {}
 	}
 	s.commits = newBatcher(s.runCommit)
 
@@ -193,6 +201,7 @@ func (s *Store) fail(err error) error {
 	s.mu.Unlock()
 	if first {
 		s.log.Error("the disk failed: nothing more is written", "err", err)
+		s.onDegrade()
 	}
 	return err
 }

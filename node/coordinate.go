@@ -75,7 +75,9 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	if err != nil {
 		return changeReply{}, err
 	}
-	return n.replyOf(ctx, o), nil
+	reply := n.replyOf(ctx, o)
+	n.standIn(ctx, &reply, o, f.failed())
+	return reply, nil
 }
 
 // copies are those asked for, where that is more than the ring keeps of each file.

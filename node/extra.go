@@ -92,7 +92,11 @@ func (n *Node) likelyHolders(rec *filestore.Record) []MachineID {
 // then those with an older version, then the nearest to the key; one that cannot
 // is passed over. The record was chosen at a ballot, and holders have its content.
 func (n *Node) makeExtra(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID) []MachineID {
-	need := rec.Wanted() - len(rec.Voters.New)
+	return n.makeBeyond(ctx, rec, at, holders, rec.Wanted()-len(rec.Voters.New))
+}
+
+// makeBeyond is makeExtra for so many copies.
+func (n *Node) makeBeyond(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID, need int) []MachineID {
 	if need <= 0 {
 		return nil
 	}

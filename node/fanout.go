@@ -15,9 +15,13 @@ import (
 const (
 	branchAhead = 4                // chunks that one branch may be behind the others
 	stallLimit  = 10 * time.Second // after so long without taking a chunk a branch is given up
+	holdFirst   = 2 * time.Second  // that one branch may hold up enough others, besides half the time it all takes
 	sealGrace   = 2 * time.Second  // for the last copies once enough are durable
 	sealTimeout = time.Minute      // for making the content durable, on top of its size at obtainRate
 )
+
+// errTooSlow is why a branch was left behind that had not failed.
+var errTooSlow = errors.New("took too long")
 
 // fanout stages one content at several machines while it arrives. Every chunk
 // goes to each branch; a branch that fails or stalls is left behind as long as
@@ -30,6 +34,7 @@ type fanout struct {
 	own      bool  // the chunks are made in this process: not checked again here
 	enough   func(has func(MachineID) bool) bool
 	branches []*branch
+	begun    time.Time
 	finished chan *branch // has room for all
 }
 
@@ -42,14 +47,15 @@ type branch struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	err     error
-	left    bool // behind, by the owner
+	left    bool          // behind, by the owner
+	held    time.Duration // that the owner has waited for it alone
 }
 
 // newFanout opens a branch to each machine; as many must get through as enough says.
 func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
 	f := &fanout{
 		node: n, name: h.Name, size: h.Size, own: h.Publisher == n.self(),
-		enough: enough, finished: make(chan *branch, len(to)),
+		enough: enough, begun: time.Now(), finished: make(chan *branch, len(to)),
 	}
 	for _, m := range to {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -61,6 +67,7 @@ func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, eno
 		if !n.tasks.run(func() {
 			defer cancel()
 			b.err = f.run(ctx, b)
+			n.refused(b.machine, max(0, h.Size), b.err)
 			b.end(f)
 		}) {
 			b.err = ErrLeaving
@@ -161,15 +168,31 @@ func (f *fanout) offer(b *branch, c transfer.Chunk) bool {
 		return true
 	default:
 	}
-	timer := time.NewTimer(stallLimit)
+	start := time.Now()
+	timer := time.NewTimer(f.patienceWith(b))
 	defer timer.Stop()
 	select {
 	case b.in <- c:
+		b.held += time.Since(start)
 		return true
 	case <-b.done:
 	case <-timer.C:
 	}
 	return false
+}
+
+// patienceWith is how long a branch may take for a chunk. One without which
+// there are enough must not make a store much longer: its copy is made later.
+func (f *fanout) patienceWith(b *branch) time.Duration {
+	failed := f.failed()
+	without := map[MachineID]bool{}
+	for _, x := range f.branches {
+		without[x.machine] = x != b && failed[x.machine] == nil
+	}
+	if !f.enough(func(m MachineID) bool { return without[m] }) {
+		return stallLimit
+	}
+	return min(stallLimit, holdFirst+time.Since(f.begun)/2-b.held)
 }
 
 // leave goes on without a branch.
@@ -239,20 +262,10 @@ func (f *fanout) cancel() {
 // only if that alone is to blame: a full disk at one machine is not why a file
 // cannot be stored while two others do not answer.
 func (f *fanout) failure() error {
-	failed := map[MachineID]error{}
+	failed := f.failed()
 	var text []string
 	for _, b := range f.branches {
-		var err error
-		select {
-		case <-b.done:
-			err = b.err
-		default:
-			if b.left {
-				err = fmt.Errorf("took nothing for %v", stallLimit)
-			}
-		}
-		if err != nil {
-			failed[b.machine] = err
+		if err := failed[b.machine]; err != nil {
 			text = append(text, f.node.members.label(b.machine)+": "+err.Error())
 		}
 	}
@@ -263,4 +276,22 @@ func (f *fanout) failure() error {
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, all)
+}
+
+// failed are the machines whose branches have failed so far, and why.
+func (f *fanout) failed() map[MachineID]error {
+	failed := map[MachineID]error{}
+	for _, b := range f.branches {
+		select {
+		case <-b.done:
+			if b.err != nil {
+				failed[b.machine] = b.err
+			}
+		default:
+			if b.left {
+				failed[b.machine] = errTooSlow
+			}
+		}
+	}
+	return failed
 }

@@ -103,6 +103,9 @@ func (n *Node) rank(rec *filestore.Record, holders []MachineID) []MachineID {
 		if !slices.Contains(holders, m) {
 			c = 1 << 50
 		}
+		if n.slow.lately(m) {
+			c += 1 << 48
+		}
 		if m == n.self() {
 			return c
 		}

@@ -34,7 +34,8 @@ func (n *Node) quorum(want int) int {
 	return max(register.Majority(want), min(n.genesis().W, want))
 }
 
-// place looks up where key belongs. Machines that are leaving are passed over.
+// place looks up where key belongs. Machines that are leaving, or that can take
+// no content since their disks have failed, are passed over.
 func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 	l, err := n.ring.Lookup(ctx, key)
 	if err != nil {
@@ -42,7 +43,9 @@ func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 	}
 	live := l.Group(len(l.Successors) + 1)
 	n.members.hint(live)
-	live = slices.DeleteFunc(live, func(p chord.Peer) bool { return n.members.isLeaving(p.Machine) })
+	live = slices.DeleteFunc(live, func(p chord.Peer) bool {
+		return n.members.isLeaving(p.Machine) || n.members.isDegraded(p.Machine)
+	})
 	return place{arc: arc{l.After, l.Owner.ID}, Live: live, Want: n.want()}, nil
 }
 

@@ -33,11 +33,12 @@ type members struct {
 	mu      sync.Mutex
 	present []trust.Member // in order of machine ID
 	leaving map[MachineID]time.Time
-	hints   map[MachineID][]string // addresses of members that have announced none
+	broken  map[MachineID]time.Time // until when a member is taken to be degraded
+	hints   map[MachineID][]string  // addresses of members that have announced none
 }
 
 func newMembers(set *trust.Members, self MachineID, path string, log *slog.Logger) *members {
-	m := &members{set: set, self: self, path: path, log: log, leaving: map[MachineID]time.Time{}, hints: map[MachineID][]string{}}
+	m := &members{set: set, self: self, path: path, log: log, leaving: map[MachineID]time.Time{}, broken: map[MachineID]time.Time{}, hints: map[MachineID][]string{}}
 	m.refresh()
 	return m
 }
@@ -103,6 +104,20 @@ func (m *members) isLeaving(id MachineID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	until, ok := m.leaving[id]
+	return ok && time.Now().Before(until)
+}
+
+// setDegraded notes that a member can take no content, since its disk has failed.
+func (m *members) setDegraded(id MachineID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken[id] = time.Now().Add(degradedFor)
+}
+
+func (m *members) isDegraded(id MachineID) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	until, ok := m.broken[id]
 	return ok && time.Now().Before(until)
 }
 

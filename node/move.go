@@ -21,6 +21,9 @@ func (n *Node) setRight(ctx context.Context, p place, it item) error {
 		return ErrUnavailable // asking them costs time that other names need
 	}
 	target := n.target(p, chord.KeyOf(name), it.newest.View.Voters.New)
+	if err := n.allRefused(p, target, it); err != nil {
+		return err
+	}
 	err := n.move(ctx, name, target)
 	if err == nil && n.judge(p, target, it) == incomplete {
 		err = n.refresh(ctx, name, target)

@@ -35,6 +35,8 @@ type Node struct {
 	healer     healer
 	scrubber   *scrubber
 	silence    silence
+	unfit      unfit
+	slow       slowSources
 	wake       wake
 	tasks      *tasks
 	state      state
@@ -52,6 +54,8 @@ type wake struct {
 	gossip chan struct{} // the member set changed
 	joined chan struct{} // members came or left for good
 	left   chan struct{} // closed: this node has left the ring
+
+	degraded chan struct{} // the disk has failed
 }
 
 // state is where a node is in its life.
@@ -71,7 +75,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
 		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto)},
 		tasks:  newTasks(), state: state{started: time.Now()},
-		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{})},
+		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{}), degraded: make(chan struct{}, 1)},
 	}
 	if err := n.open(); err != nil {
 		err = errors.Join(err, cfg.Listener.Close())
@@ -91,7 +95,8 @@ func (n *Node) open() (err error) {
 	n.repair, n.healer = newRepairer(), newHealer()
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
-		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log, OnDamage: n.healer.damaged,
+		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log,
+		OnDamage: n.healer.damaged, OnDegraded: n.onDegraded,
 	})
 	if err != nil {
 		return err
@@ -140,6 +145,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.runSweep(ctx) })
 	g.Go(func() error { return n.runHeal(ctx) })
 	g.Go(func() error { return n.runScrub(ctx) })
+	g.Go(func() error { return n.runDegraded(ctx) })
 	g.Go(func() error {
 		select {
 		case <-n.wake.left:

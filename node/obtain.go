@@ -22,7 +22,12 @@ func (n *Node) makeObtain(ctx context.Context, m MachineID, rec filestore.Record
 	limit := obtainTimeout + time.Duration(rec.Size/obtainRate)*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return n.sendObtain(ctx, m, obtainRequest{Record: rec, Sources: sources})
+	if err := n.unfit.lately(m, rec.Size); err != nil {
+		return err
+	}
+	err := n.sendObtain(ctx, m, obtainRequest{Record: rec, Sources: sources})
+	n.refused(m, rec.Size, err)
+	return err
 }
 
 func (n *Node) sendObtain(ctx context.Context, m MachineID, req obtainRequest) error {

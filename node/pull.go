@@ -50,16 +50,26 @@ type pull struct {
 	using   candidate // where current reads
 	from    []string
 	errs    []error
+
+	slow     []MachineID // given up only because they were
+	resorted bool        // the last resorts are among the sources
 }
 
 // open finds a source that begins to answer.
 func (p *pull) open() error {
-	for len(p.sources) > 0 {
+	for {
+		if len(p.sources) == 0 && !p.resorted && p.ctx.Err() == nil {
+			p.sources, p.resorted = untried(p.lastResorts()), true
+		}
+		if len(p.sources) == 0 {
+			break
+		}
 		c := p.sources[0]
 		p.sources = p.sources[1:]
 		s, err := p.node.openSource(p.ctx, c, p)
 		if err != nil {
 			p.failed(c.machine, err)
+			p.retryLater(c.machine)
 			continue
 		}
 		p.current, p.using = s, c
@@ -104,6 +114,7 @@ func (p *pull) chunk() ([]byte, error) {
 		}
 		p.close()
 		p.failed(p.using.machine, err)
+		p.retryLater(p.using.machine)
 		if damaged(err) && !p.using.check { // it finds out for itself, and gives its copy up
 			p.sources = slices.Insert(p.sources, 0, candidate{p.using.machine, true})
 		}
@@ -124,7 +135,8 @@ func (n *Node) openSource(ctx context.Context, at candidate, p *pull) (source, e
 		return n.openLocal(at, p)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	patience := time.AfterFunc(chunkLimit, cancel)
+	limit := p.startLimit()
+	patience := n.patienceWith(m, limit, cancel)
 	h := fetchHeader{Name: p.record.Name, SHA256: p.record.SHA256, First: p.next, Last: p.last, Hashes: p.hashes == nil, Check: at.check}
 	s, err := n.net.Open(ctx, n.members.peer(m), streamFetch, h)
 	if err != nil {
@@ -143,7 +155,7 @@ func (n *Node) openSource(ctx context.Context, at candidate, p *pull) (source, e
 			return nil, err
 		}
 	}
-	return &remoteSource{pull: p, stream: s, next: p.next, last: p.last, patience: patience, cancel: cancel}, nil
+	return &remoteSource{pull: p, stream: s, next: p.next, last: p.last, patience: patience, limit: limit, cancel: cancel}, nil
 }
 
 // unexpectedEnd makes sure that the end of a stream is not taken for the end of
@@ -220,6 +232,7 @@ type remoteSource struct {
 	raw        []byte         // where compressed chunks are decoded
 	ended      bool
 	patience   *time.Timer // ends the stream when the next chunk is too long in coming
+	limit      time.Duration
 	cancel     context.CancelFunc
 }
 
@@ -229,7 +242,8 @@ const chunkLimit = 30 * time.Second
 
 func (r *remoteSource) chunk() ([]byte, error) {
 	r.release()
-	r.patience.Reset(chunkLimit)
+	r.patience.Reset(r.limit)
+	r.limit = chunkLimit
 	defer r.patience.Stop()
 	c, err := r.stream.ReadChunk()
 	if errors.Is(err, io.EOF) {

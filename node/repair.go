@@ -106,6 +106,10 @@ func (n *Node) runRepair(ctx context.Context) error {
 			continue
 		case <-timer.C:
 		}
+		if n.store.Degraded() != nil { // the others see to what is here
+			timer.Reset(jitter(n.cfg.Timing.RepairEvery))
+			continue
+		}
 		r, err := n.repairRound(ctx)
 		if err != nil {
 			n.log.Warn("repair round failed", "err", err)

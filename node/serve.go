@@ -97,6 +97,9 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	case callLeaving:
 		n.members.setLeaving(from.Machine)
 		return nil, nil
+	case callDegraded:
+		n.members.setDegraded(from.Machine)
+		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: call of kind %d", transfer.ErrProtocol, kind)
 }

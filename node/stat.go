@@ -114,7 +114,24 @@ func (n *Node) holdersOf(ctx context.Context, rec filestore.Record) []Holder {
 			l = append(l, h)
 		}
 	}
+	if slices.ContainsFunc(l, func(h Holder) bool { return h.Voter && h.State != Durable }) {
+		l = append(l, n.standIns(ctx, rec, to)...)
+	}
 	slices.SortFunc(l, func(a, b Holder) int { return key.Distance(a.ID).Compare(key.Distance(b.ID)) })
+	return l
+}
+
+// standIns are the machines after those given that keep a copy of a record.
+func (n *Node) standIns(ctx context.Context, rec filestore.Record, not []MachineID) []Holder {
+	to := n.following(ctx, rec.Name, filestore.Voters{New: not})
+	var l []Holder
+	for m, state := range n.statesAt(ctx, to[:min(len(to), spareHolders)], rec) {
+		if state == Durable {
+			h := n.holder(m, chord.KeyOf(rec.Name))
+			h.State = Durable
+			l = append(l, h)
+		}
+	}
 	return l
 }
 

@@ -24,7 +24,7 @@ func (n *Node) Status(ctx context.Context) Status {
 	}
 	for _, m := range n.Members(ctx) {
 		s.Members++
-		if m.State == Alive {
+		if m.State != Silent {
 			s.Alive++
 		}
 	}
@@ -49,7 +49,13 @@ func (n *Node) capacity(used, free int64) int64 {
 
 func (n *Node) onSelf() selfReply {
 	files, used, free := n.store.Usage()
-	r := selfReply{Label: n.cfg.Label, Version: n.cfg.Version, Files: files, Used: used, Capacity: n.capacity(used, free)}
+	r := selfReply{
+		Label: n.cfg.Label, Version: n.cfg.Version, Files: files, Used: used, Capacity: n.capacity(used, free),
+		Free: max(0, free), Now: time.Now().UnixNano(),
+	}
+	if err := n.store.Degraded(); err != nil {
+		r.Degraded = err.Error()
+	}
 	for _, p := range n.ring.Positions() {
 		r.Positions = append(r.Positions, wirePosition{p.Self, p.Predecessor, p.Successors})
 	}
@@ -94,7 +100,13 @@ func (n *Node) Members(ctx context.Context) []Member {
 		}
 		if a.err == nil {
 			m.State, m.RTT = Alive, a.is.rtt
-			m.Files, m.Used, m.Capacity, m.Version = a.is.Files, a.is.Used, a.is.Capacity, a.is.Version
+			m.Files, m.Used, m.Capacity, m.Free, m.Version = a.is.Files, a.is.Used, a.is.Capacity, a.is.Free, a.is.Version
+			if m.Degraded = a.is.Degraded; m.Degraded != "" {
+				m.State = Degraded
+			}
+			if a.is.Now != 0 && !m.Self {
+				m.Clock = time.Until(time.Unix(0, a.is.Now)) + a.is.rtt/2
+			}
 		}
 		l = append(l, m)
 	}

@@ -154,6 +154,9 @@ func (n *Node) storeResult(h storeHeader, reply changeReply, sent int64) (StoreR
 		holder.State, holder.Voter = Durable, slices.Contains(r.Record.Voters.New, m)
 		r.Nodes = append(r.Nodes, holder)
 	}
+	for _, l := range reply.Lacking {
+		r.Lacking = append(r.Lacking, n.lackingOf(l))
+	}
 	slices.SortFunc(r.Nodes, func(a, b Holder) int { return key.Distance(a.ID).Compare(key.Distance(b.ID)) })
 	switch reply.Result {
 	case filestore.ResultStored:
@@ -226,6 +229,12 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 		if err == nil {
 			return reply, nil
 		}
+		if errors.Is(err, filestore.ErrDegraded) {
+			n.members.setDegraded(m)
+			if f.begun { // the next attempt goes to another
+				err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+			}
+		}
 		errs = append(errs, err)
 		if f.begun || !elsewhere(err) {
 			break
@@ -256,7 +265,7 @@ func (n *Node) coordinators(ctx context.Context, name string) ([]MachineID, erro
 
 // elsewhere reports whether a failure at one coordinator leaves it to try another.
 func elsewhere(err error) bool {
-	for _, e := range []error{ErrLeaving, transfer.ErrUnreachable, transfer.ErrBusy, transfer.ErrClosed, context.DeadlineExceeded} {
+	for _, e := range []error{ErrLeaving, filestore.ErrDegraded, transfer.ErrUnreachable, transfer.ErrBusy, transfer.ErrClosed, context.DeadlineExceeded} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -77,6 +77,9 @@ type StoreResult struct {
 	Copies int      // durable copies confirmed
 	Want   int      // copies the ring wants of this file: min(N, members)
 	Nodes  []Holder // those that confirmed, the owner first
+	// Lacking are nodes that should have confirmed and could not, as far as is
+	// known; another may have made a copy in their place.
+	Lacking []Lacking
 }
 
 // HolderState is what one node has of a file.
@@ -173,9 +176,10 @@ type MemberState string
 
 // The states of a member.
 const (
-	Alive  MemberState = "alive"
-	Silent MemberState = "unreachable"
-	Left   MemberState = "left"
+	Alive    MemberState = "alive"
+	Degraded MemberState = "degraded" // it answers and serves, and takes no content: its disk has failed
+	Silent   MemberState = "unreachable"
+	Left     MemberState = "left"
 )
 
 // Member is one machine of the ring as this node sees it.
@@ -189,8 +193,11 @@ type Member struct {
 	Used     int64         // bytes of files
 	Capacity int64
 	Files    int
+	Free     int64 // bytes of files that still fit
 	Version  string
 	Self     bool
+	Degraded string        // why it is degraded
+	Clock    time.Duration // how far its clock is ahead of this node's, give or take half a round trip
 }
 
 // RingPosition is one position with its neighbours, as its node reports them.

@@ -26,6 +26,7 @@ const (
 	callEntries  uint16 = 19 // entriesRequest -> entriesReply
 	callCopy     uint16 = 24 // copyRequest -> changeReply
 	callKeep     uint16 = 25 // keepRequest -> nothing
+	callDegraded uint16 = 26 // nothing -> nothing
 	callCompare  uint16 = 30 // compareRequest -> compareReply
 	callForget   uint16 = 31 // forgetRequest -> forgetReply
 )
@@ -102,6 +103,8 @@ type changeReply struct {
 	Record *filestore.Record `cbor:"2,keyasint"`
 	Copies []MachineID       `cbor:"3,keyasint"` // machines that confirmed
 	Want   int               `cbor:"4,keyasint"`
+	// Lacking are voters that could not take the content.
+	Lacking []wireLacking `cbor:"6,keyasint,omitempty"`
 }
 
 // stageHeader opens the stream that brings content to one member of the group.
@@ -281,6 +284,9 @@ type selfReply struct {
 	Used      int64          `cbor:"4,keyasint"`
 	Capacity  int64          `cbor:"5,keyasint"`
 	Positions []wirePosition `cbor:"6,keyasint"`
+	Free      int64          `cbor:"7,keyasint,omitempty"`
+	Degraded  string         `cbor:"8,keyasint,omitempty"`
+	Now       int64          `cbor:"9,keyasint,omitempty"` // its clock, in nanoseconds since 1970
 }
 
 // wirePosition is a chord.Position without its fingers.

@@ -58,6 +58,24 @@ func (r *Ring) Store(m *Member, name string, content []byte, o node.StoreOptions
 	return got
 }
 
+// storeTries is how often StoreAgain tries, as a client does.
+const storeTries = 5
+
+// StoreAgain is Store that tries again as long as it is told to, with the same
+// operation ID.
+func (r *Ring) StoreAgain(m *Member, name string, content []byte, o node.StoreOptions) node.StoreResult {
+	r.t.Helper()
+	o.Op = node.NewOp()
+	for range storeTries {
+		_, err := m.Store(r.t.Context(), name, bytes.NewReader(content), o)
+		if !errors.Is(err, node.ErrInterrupted) && !errors.Is(err, node.ErrUnavailable) && !errors.Is(err, node.ErrOutcome) {
+			break
+		}
+		time.Sleep(time.Second)
+	}
+	return r.Store(m, name, content, o)
+}
+
 // StoreMany stores so many small files with numbered names through the members
 // that run, in turn.
 func (r *Ring) StoreMany(count int) []string {

@@ -36,7 +36,7 @@ type Holder struct {
 	ID      string `json:"id"`
 	Machine string `json:"machine"`
 	Address string `json:"address"`
-	State   string `json:"state,omitempty"` // durable, stale, missing or unreachable; empty where nobody was asked
+	State   string `json:"state,omitempty"` // durable, stale, missing, damaged or unreachable; empty where nobody was asked
 	Voter   bool   `json:"voter"`
 }
 
@@ -56,6 +56,23 @@ type Stored struct {
 	Copies int      `json:"copies"`
 	Want   int      `json:"want"`
 	Nodes  []Holder `json:"nodes"` // those that confirmed, the owner first
+	// Lacking are nodes that should have confirmed and are known to be unable to.
+	Lacking []Lacking `json:"lacking,omitempty"`
+}
+
+// Lacking is a copy that a store did not get, and why.
+type Lacking struct {
+	Name    string `json:"name"`
+	Machine string `json:"machine"`
+	ID      string `json:"id"`      // that of the error: no_space, degraded, …
+	Message string `json:"message"` // the node's own words
+}
+
+func lackingOf(l []node.Lacking) (docs []Lacking) {
+	for _, x := range l {
+		docs = append(docs, Lacking{Name: x.Label, Machine: machine(x.Machine), ID: Describe(x.Err).ID, Message: oneLine(x.Err)})
+	}
+	return docs
 }
 
 // Saved is what a fetch into an open file came to: the whole content is there and
@@ -138,6 +155,8 @@ func storedOf(r node.StoreResult, label func(node.MachineID) string) Stored {
 		Copies: r.Copies,
 		Want:   r.Want,
 		Nodes:  holdersOf(r.Nodes),
+
+		Lacking: lackingOf(r.Lacking),
 	}
 }
 

@@ -43,7 +43,8 @@ func documents() map[string]any {
 	}
 	group := []node.Holder{{Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160"}} // nobody was asked
 	file := node.File{Record: record, Key: chord.KeyOf(record.Name), Role: node.Owner, Copies: 2, Want: 3, Confirmed: true, Holders: holders}
-	stored := node.StoreResult{Record: record, Action: node.Replaced, Sent: 1000, Copies: 2, Want: 3, Nodes: holders}
+	stored := node.StoreResult{Record: record, Action: node.Replaced, Sent: 1000, Copies: 2, Want: 3, Nodes: holders,
+		Lacking: []node.Lacking{{Label: "cedar", Machine: node.MachineID{3}, Err: &filestore.SpaceError{Needed: 9, Free: 1}}}}
 	lookup := chord.Lookup{Key: file.Key, Owner: peer(1), Hops: []chord.Hop{
 		{Peer: peer(2), RTT: 1500 * time.Microsecond}, {Peer: peer(1), RTT: time.Second, Err: errors.New("refused")},
 	}}
@@ -62,6 +63,7 @@ func documents() map[string]any {
 		"nodes": nodesOf([]node.Member{{
 			Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160", State: node.Alive,
 			RTT: 1500 * time.Microsecond, Used: 1, Capacity: 2, Files: 3, Version: "v1", Self: true,
+			Free: 4, Degraded: "disk", Clock: -2 * time.Second,
 		}}),
 		"ring": Ring{
 			Schema: "dhtfs.ring/v1", Ring: "otter", Complete: true, Nodes: NodesAsked{1, 1},

@@ -41,13 +41,16 @@ type Member struct {
 	ID       string  `json:"id"` // of its first position
 	Machine  string  `json:"machine"`
 	Address  string  `json:"address"` // host:port
-	State    string  `json:"state"`   // alive, unreachable or left
+	State    string  `json:"state"`   // alive, degraded or unreachable
 	RTT      float64 `json:"rtt_ms"`  // 0 when it did not answer
 	Used     int64   `json:"used"`    // bytes
 	Capacity int64   `json:"capacity"`
 	Files    int     `json:"files"`
 	Version  string  `json:"version"`
 	Self     bool    `json:"self"`
+	Free     int64   `json:"free"`               // bytes that still fit
+	Degraded string  `json:"degraded,omitempty"` // why it takes no content
+	Clock    float64 `json:"clock_ms"`           // how far its clock is ahead of this node's
 }
 
 // Nodes is what GET /v1/nodes answers.
@@ -105,6 +108,9 @@ func nodesOf(ms []node.Member) Nodes {
 			Files:    m.Files,
 			Version:  m.Version,
 			Self:     m.Self,
+			Free:     m.Free,
+			Degraded: m.Degraded,
+			Clock:    milliseconds(m.Clock),
 		})
 	}
 	return doc

@@ -1,0 +1,206 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/ringtest"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+// nameAt returns a name whose voters include a member, and one that has it for
+// its owner's successor or later.
+func nameAt(t *testing.T, r *ringtest.Ring, m *ringtest.Member, prefix string) string {
+	t.Helper()
+	for i := range 200 {
+		name := fmt.Sprintf("%s-%d", prefix, i)
+		for _, g := range groupOf(t, r, name) {
+			if g == m {
+				return name
+			}
+		}
+	}
+	require.FailNow(t, "no such name")
+	return ""
+}
+
+// A full node refuses what it has no room for, by name and number; the others
+// take it, and one more in its place; it keeps its vote, and has its copy once
+// there is room.
+func TestOneNodeIsFull(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+		full := r.Members[2]
+		small := nameAt(t, r, full, "small")
+		r.Store(r.Members[0], small, []byte("small"), node.StoreOptions{})
+		full.Disk.SetCapacity(10_000)
+		content := noise(1, 100_000)
+		name := nameAt(t, r, full, "large")
+		for _, by := range []*ringtest.Member{full, r.Others(full)[0]} {
+			got := r.Store(by, name, content, node.StoreOptions{IfExists: node.Replace, Size: int64(len(content))})
+			content = append(content, 1) // the next is another version
+			require.Len(t, got.Lacking, 1)
+			assert.Equal(t, full.Host, got.Lacking[0].Label)
+			assert.ErrorIs(t, got.Lacking[0].Err, filestore.ErrNoSpace)
+			assert.Regexp(t, `[0-9]+ bytes needed, 99[0-9]+ free`, got.Lacking[0].Err.Error())
+			assert.Equal(t, 3, got.Copies, "another keeps one in its place")
+			for _, h := range got.Nodes {
+				assert.NotEqual(t, full.Host, h.Label)
+			}
+			f, err := by.Stat(t.Context(), name)
+			require.NoError(t, err)
+			assert.Equal(t, 3, f.Copies)
+			assert.Contains(t, machines(f.Holders, func(h node.Holder) bool { return h.Voter }), full.Membership.Machine(), "it votes")
+		}
+		before := full.Disk.Staged()
+		r.Store(full, small, []byte("new"), node.StoreOptions{IfExists: node.Replace}) // small things fit
+		r.Delete(full, small)
+
+		// Repair does not hammer at it.
+		time.Sleep(20 * time.Minute)
+		assert.LessOrEqual(t, full.Disk.Staged()-before, 10)
+		full.Disk.SetCapacity(math.MaxInt64)
+		r.Whole(20 * time.Minute)
+		time.Sleep(15 * time.Minute)
+		f, err := full.Stat(t.Context(), name)
+		require.NoError(t, err)
+		assert.Len(t, f.Holders, 3, "nobody stands in any more")
+	})
+}
+
+func machines(l []node.Holder, which func(node.Holder) bool) (ids []node.MachineID) {
+	for _, h := range l {
+		if which(h) {
+			ids = append(ids, h.Machine)
+		}
+	}
+	return ids
+}
+
+// What fits nowhere is refused with every node's name, needed and free bytes;
+// deletes go on, and make room.
+func TestAllAreFull(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
+		r.Store(r.Members[0], "old", noise(1, 60_000), node.StoreOptions{})
+		for _, m := range r.Members {
+			m.Disk.SetCapacity(100_000)
+		}
+		for _, by := range r.Members {
+			_, err := by.Store(t.Context(), "new", bytes.NewReader(noise(2, 50_000)), node.StoreOptions{Size: 50_000})
+			require.ErrorIs(t, err, filestore.ErrNoSpace)
+			for _, m := range r.Members {
+				assert.Regexp(t, m.Host+`: [^;]*50000 bytes needed, 400\d\d free`, err.Error())
+			}
+		}
+		r.Acknowledged("new", nil)
+		r.Delete(r.Members[0], "old")
+		r.Store(r.Members[1], "new", noise(2, 50_000), node.StoreOptions{})
+	})
+}
+
+// A node whose disk takes no writes any more says so, everywhere; what it has
+// is served, what it should have goes elsewhere, and a start makes it whole.
+func TestFailedDisk(t *testing.T) {
+	for cause, fails := range map[error]func(filestore.Op) bool{
+		syscall.EROFS: func(op filestore.Op) bool { return op != filestore.OpRead },
+		syscall.EIO:   func(filestore.Op) bool { return true },
+	} {
+		t.Run(cause.Error(), func(t *testing.T) {
+			ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+				names := r.StoreMany(10)
+				time.Sleep(time.Minute)
+				m := r.Members[3]
+				m.Disk.SetFault(func(op filestore.Op, _ string) error {
+					if fails(op) {
+						return cause
+					}
+					return nil
+				})
+				// Whoever stores notices nothing, or is told to try again.
+				for i := range 10 {
+					r.StoreAgain(r.Members[i%5], fmt.Sprintf("after/%d", i), []byte("after"), node.StoreOptions{})
+				}
+				require.NotEmpty(t, m.Status(t.Context()).Degraded)
+				for _, name := range names {
+					for _, by := range []*ringtest.Member{m, r.Members[0]} {
+						_, f, err := ringtest.Fetch(t.Context(), by, name, node.FetchOptions{})
+						require.NoError(t, err)
+						require.True(t, f.Confirmed)
+					}
+				}
+				for _, by := range r.Members {
+					for _, x := range by.Node.Members(t.Context()) {
+						want := node.Alive
+						if x.Machine == m.Membership.Machine() {
+							want = node.Degraded
+						}
+						assert.Equal(t, want, x.State, "%s at %s", x.Label, by.Host)
+					}
+				}
+				// Three good copies of everything, without it.
+				r.Eventually(3*time.Minute, "all copies are elsewhere", func() bool {
+					time.Sleep(5 * time.Second)
+					return r.Lacks() == "" && !slices.ContainsFunc(names, func(name string) bool {
+						return slices.Contains(r.Holders(r.Members[0], name), m)
+					})
+				})
+				m.Disk.SetFault(nil)
+				r.Crash(m)
+				r.Start(m)
+				r.Ready(m)
+				time.Sleep(2 * time.Minute)
+				r.Whole(2 * time.Minute)
+				assert.Empty(t, m.Status(t.Context()).Degraded)
+				for _, x := range r.Members[0].Node.Members(t.Context()) {
+					assert.Equal(t, node.Alive, x.State, x.Label)
+				}
+			})
+		})
+	}
+}
+
+// A disk that takes five seconds for everything must not make others miss
+// their deadlines: stores and fetches go on through other replicas.
+func TestSlowDisk(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		slow := r.Members[1]
+		content := noise(1, 10*filestore.ChunkSize)
+		old := nameAt(t, r, slow, "old")
+		r.Store(r.Members[0], old, content, node.StoreOptions{})
+		name := nameAt(t, r, slow, "new")
+		slow.Disk.SetLatency(5 * time.Second)
+		for _, by := range r.Others(slow) {
+			took := timed(t, func(ctx context.Context) error {
+				got, _, err := ringtest.Fetch(ctx, by, old, node.FetchOptions{})
+				assert.True(t, bytes.Equal(content, got))
+				return err
+			})
+			assert.Less(t, took, 15*time.Second, "fetch at %s", by.Host)
+			took = timed(t, func(ctx context.Context) error {
+				_, err := by.Store(ctx, name, bytes.NewReader(content), node.StoreOptions{IfExists: node.Replace})
+				return err
+			})
+			assert.Less(t, took, 15*time.Second, "store at %s", by.Host)
+		}
+		r.Acknowledged(name, content)
+		slow.Disk.SetLatency(0)
+		r.Whole(5 * time.Minute)
+	})
+}
+
+// timed runs f, which must not fail, and returns how long it took.
+func timed(t *testing.T, f func(context.Context) error) time.Duration {
+	t.Helper()
+	start := time.Now()
+	require.NoError(t, f(t.Context()))
+	return time.Since(start)
+}
