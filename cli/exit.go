@@ -96,6 +96,9 @@ func (a *app) describe(ctx context.Context, err error) *api.Error {
 	if h, ok := errors.AsType[hinted](err); ok {
 		failure.Hint = h.hint
 	}
+	if failure.Hint == "" && errors.Is(err, syscall.EROFS) {
+		failure.Hint = "mount the disk for writing, or use another home:  --home DIR"
+	}
 	if failure.Hint == "" {
 		failure.Hint = a.hintOf(failure.ID)
 	}

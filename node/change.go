@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -260,7 +261,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 // group itself, for a name that is not stored.
 func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 	own, err := n.store.Register(name)
-	if err != nil {
+	if err != nil && !errors.Is(err, filestore.ErrDegraded) { // what is in doubt here others may know
 		return register.View{}, err
 	}
 	best := register.View{}

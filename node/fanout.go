@@ -262,6 +262,7 @@ func (f *fanout) cancel() {
 // only if that alone is to blame: a full disk at one machine is not why a file
 // cannot be stored while two others do not answer.
 func (f *fanout) failure() error {
+	f.lastWords()
 	failed := f.failed()
 	var text []string
 	for _, b := range f.branches {
@@ -276,6 +277,23 @@ func (f *fanout) failure() error {
 		}
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, all)
+}
+
+// lastWords waits a moment for what the branches that are left behind have to
+// say: whoever asked is to hear of every full disk, and not of the first ones.
+func (f *fanout) lastWords() {
+	if len(f.failed()) == 0 {
+		return
+	}
+	patience := time.NewTimer(lastCopyGrace)
+	defer patience.Stop()
+	for _, b := range f.branches {
+		select {
+		case <-b.done:
+		case <-patience.C:
+			return
+		}
+	}
 }
 
 // failed are the machines whose branches have failed so far, and why.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -173,7 +174,7 @@ func (n *Node) onHoldings(req holdingsRequest) (holdingsReply, error) {
 	reply := holdingsReply{States: make([]HolderState, 0, len(req.Of))}
 	for _, h := range req.Of {
 		r, err := n.store.Register(h.Name)
-		if err != nil {
+		if err != nil && !errors.Is(err, filestore.ErrDegraded) { // what is in doubt is none to count on
 			return reply, err
 		}
 		state := Missing
