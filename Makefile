@@ -98,6 +98,10 @@ cross: ## compile code and tests for the other operating systems
 	GOOS=darwin GOARCH=arm64 go vet $(PKG)
 	GOOS=windows GOARCH=amd64 go vet $(PKG)
 
+.PHONY: licences
+licences: ## write docs/licences.md, the licences of what is compiled in
+	.ci/licences > docs/licences.md.new && mv docs/licences.md.new docs/licences.md
+
 .PHONY: tidy
 tidy: ## tidy the product's go.mod and the tools' one
 	go mod tidy
