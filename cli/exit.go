@@ -148,6 +148,8 @@ func (a *app) hintOf(id string) string {
 		return "see which are:  " + a.command("watch ls")
 	case "no_folder":
 		return "name a folder that is there and that you may read"
+	case "already_watched":
+		return "see how:  " + a.command("watch ls") + ",  and to change that:  " + a.command("watch rm DIR")
 	case "watch_overlap":
 		return "watch another folder, or with --prefix P names of its own:  " + a.command("watch ls")
 	case "locked":

@@ -38,6 +38,10 @@ func retire(p paths, now time.Time) (kept string, err error) {
 			return "", fmt.Errorf("set the old membership aside: %w", err)
 		}
 	}
+	// Its folders were to be published on that ring, and not on the next one.
+	if err := os.RemoveAll(p.watchDir()); err != nil {
+		return "", fmt.Errorf("stop watching: %w", err)
+	}
 	if holdsFiles(filepath.Join(aside, "files")) {
 		return aside, nil
 	}

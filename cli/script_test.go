@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -75,6 +76,18 @@ func spoilFile(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	content[0] ^= 1
 	ts.Check(os.WriteFile(paths[0], content, 0o600))
+}
+
+// waitFor waits until the ring of the home in the environment has a name.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: waitfor NAME")
+	}
+	for deadline := time.Now().Add(time.Minute); ts.Exec("dhtfs", "exists", args[0]) != nil; time.Sleep(pollInterval) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not stored", args[0])
+		}
+	}
 }
 
 // stopAll ends every daemon whose home is below dir.

@@ -105,6 +105,7 @@ var kinds = []kind{
 	{trust.ErrBadToken, "bad_token", ExitUsage, http.StatusBadRequest},
 	{watch.ErrUnknown, "not_watched", ExitNotFound, http.StatusNotFound},
 	{watch.ErrNoFolder, "no_folder", ExitError, http.StatusBadRequest},
+	{watch.ErrTwice, "already_watched", ExitError, http.StatusConflict},
 	{watch.ErrOverlap, "watch_overlap", ExitError, http.StatusConflict},
 	{errNoWatch, "no_watch", ExitError, http.StatusNotImplemented},
 	{trust.ErrSettings, "bad_settings", ExitUsage, http.StatusBadRequest},

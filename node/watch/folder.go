@@ -13,10 +13,10 @@ import (
 
 // Errors of adding and removing folders.
 var (
-	ErrNoFolder = errors.New("no folder")                 // the path is none, or cannot be read
-	ErrOverlap  = errors.New("the folder overlaps")       // with another, or with the node's home
-	ErrUnknown  = errors.New("the folder is not watched") // see Status for those that are
-	ErrTwice    = fmt.Errorf("%w: it is watched already", ErrOverlap)
+	ErrNoFolder = errors.New("no folder")                                       // the path is none, or cannot be read
+	ErrOverlap  = errors.New("the folder overlaps")                             // with another, or with the node's home
+	ErrUnknown  = errors.New("the folder is not watched")                       // see Status for those that are
+	ErrTwice    = fmt.Errorf("%w: it is watched already", ErrOverlap)           // the same folder
 	ErrOption   = errors.New("the folder cannot be watched with these options") // see the text
 )
 

@@ -244,6 +244,20 @@ func TestAConflictIsShownAndLeftAlone(t *testing.T) {
 	assert.Zero(t, s.status().Failed)
 }
 
+// A file that somebody has removed from the ring comes back when it is touched.
+func TestATouchedFileIsMadeSureOf(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Folder{})
+	s.write("file", "1")
+	s.start()
+	s.settles(map[string]string{"file": "1"})
+	rec := s.shelf.files["file"]
+	require.NoError(t, s.shelf.DeleteVersion(t.Context(), "file", rec.Op, rec.Op, 0))
+	now := time.Now()
+	require.NoError(t, os.Chtimes(s.path("file"), now, now))
+	s.settles(map[string]string{"file": "1"})
+}
+
 func TestNamesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Folder{})

@@ -33,6 +33,7 @@ type stateHead struct {
 	Format int    `json:"dhtfs_watch"`
 	Dir    string `json:"dir"`
 	Prefix string `json:"prefix"`
+	Node   string `json:"node"`           // machine ID: a node has another on every ring
 	Root   uint64 `json:"root,omitempty"` // inode of the folder
 }
 
@@ -60,8 +61,8 @@ type journal struct {
 
 // openJournal reads the state file of a folder. What is not readable is as if
 // it were not there; damaged counts the lines that were passed over.
-func openJournal(path string, f *Folder) (j *journal, entries map[string]Entry, damaged int, err error) {
-	j = &journal{path: path, head: stateHead{Format: stateFormat, Dir: f.Dir, Prefix: f.Prefix}}
+func openJournal(path, self string, f *Folder) (j *journal, entries map[string]Entry, damaged int, err error) {
+	j = &journal{path: path, head: stateHead{Format: stateFormat, Dir: f.Dir, Prefix: f.Prefix, Node: self}}
 	entries = map[string]Entry{}
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +75,7 @@ func openJournal(path string, f *Folder) (j *journal, entries map[string]Entry, 
 	scanner.Buffer(nil, maxStateLine)
 	var head stateHead
 	if !scanner.Scan() || !decodeLine(scanner.Bytes(), &head) ||
-		head.Format != stateFormat || head.Dir != f.Dir || head.Prefix != f.Prefix {
+		head.Format != stateFormat || head.Dir != f.Dir || head.Prefix != f.Prefix || head.Node != self {
 		return j, entries, 1, nil
 	}
 	j.head.Root = head.Root

@@ -59,16 +59,6 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 		}
 		return err
 	}
-	if j.entry.Version != (filestore.OpID{}) && j.entry.Print.Size == j.print.Size {
-		if err := known(); err != nil {
-			return p.localFailure(j, err)
-		}
-		if sum == j.entry.Sum { // touched, and nothing more
-			entry := j.entry
-			entry.Print, entry.Attempt = j.print, filestore.OpID{}
-			return outcome{verdict: done, entry: entry}
-		}
-	}
 	there, err := p.look(ctx, name)
 	if err != nil {
 		return p.ringFailure(j, err)

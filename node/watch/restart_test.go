@@ -103,7 +103,7 @@ func TestTheStateFileStaysShort(t *testing.T) {
 	t.Parallel()
 	folder := Folder{Dir: "/d"}
 	path := filepath.Join(t.TempDir(), "state")
-	j, entries, damaged, err := openJournal(path, &folder)
+	j, entries, damaged, err := openJournal(path, "self", &folder)
 	require.NoError(t, err)
 	assert.Empty(t, entries)
 	assert.Zero(t, damaged)
@@ -121,13 +121,18 @@ func TestTheStateFileStaysShort(t *testing.T) {
 	}
 	assert.Less(t, longest, 1010)
 	j.close()
-	_, entries, damaged, err = openJournal(path, &folder)
+	_, entries, damaged, err = openJournal(path, "self", &folder)
 	require.NoError(t, err)
 	assert.Zero(t, damaged)
 	assert.Equal(t, map[string]Entry{"a": latest}, entries)
-	_, entries, _, err = openJournal(path, &Folder{Dir: "/d", Prefix: "p"})
-	require.NoError(t, err)
-	assert.Empty(t, entries, "of other names")
+	for _, other := range []struct {
+		self   string
+		folder Folder
+	}{{"self", Folder{Dir: "/d", Prefix: "p"}}, {"self", Folder{Dir: "/e"}}, {"other", folder}} {
+		_, entries, _, err = openJournal(path, other.self, &other.folder)
+		require.NoError(t, err)
+		assert.Empty(t, entries, "%+v", other)
+	}
 }
 
 func TestWhileTheRingIsDownEverythingWaits(t *testing.T) {

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -134,7 +135,7 @@ func (s *Service) newWatcher(f Folder) *watcher {
 
 // load brings back what is remembered of a folder.
 func (w *watcher) load(path string) {
-	j, entries, damaged, err := openJournal(path, &w.folder)
+	j, entries, damaged, err := openJournal(path, hex.EncodeToString(w.publish.self[:]), &w.folder)
 	w.journal = j
 	if err != nil {
 		w.written(err)
