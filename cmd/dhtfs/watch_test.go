@@ -133,7 +133,9 @@ func (d *drop) mirrored(ignored ...string) {
 // listed is what the ring has below a prefix.
 func listed(t *testing.T, at *proctest.Node, prefix string) shelf {
 	t.Helper()
-	var doc struct{ Files []struct{ Name, SHA256 string } }
+	var doc struct {
+		Files []struct{ Name, SHA256 string }
+	}
 	result := at.Run(t, "ls", "--ring", "--json", prefix).OK(t)
 	require.NoError(t, json.Unmarshal(result.Stdout, &doc), "%s", result)
 	got := shelf{}

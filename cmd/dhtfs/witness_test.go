@@ -48,7 +48,7 @@ func watchRing(t *testing.T, at *proctest.Node) *witness {
 				tick.Stop()
 				return
 			}
-			w.look(ctx, t)
+			w.look(ctx)
 		}
 	}()
 	t.Cleanup(func() {
@@ -68,7 +68,7 @@ func (w *witness) get(ctx context.Context, path string, query url.Values) (*http
 }
 
 // look lists the ring once.
-func (w *witness) look(ctx context.Context, t *testing.T) {
+func (w *witness) look(ctx context.Context) {
 	list, err := w.get(ctx, "/v1/files", url.Values{"ring": {"true"}})
 	if err != nil {
 		return
@@ -78,7 +78,9 @@ func (w *witness) look(ctx context.Context, t *testing.T) {
 	lines := bufio.NewScanner(list.Body)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var line struct{ File *struct{ Name, SHA256 string } }
+		var line struct {
+			File *struct{ Name, SHA256 string }
+		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.File != nil && w.note(line.File.Name, line.File.SHA256) {
 			news = append(news, line.File.Name)
 		}
@@ -87,7 +89,7 @@ func (w *witness) look(ctx context.Context, t *testing.T) {
 	w.rounds++
 	w.mu.Unlock()
 	for _, name := range news {
-		w.fetch(ctx, t, name)
+		w.fetch(ctx, name)
 	}
 }
 
@@ -104,7 +106,7 @@ func (w *witness) note(name, sum string) bool {
 }
 
 // fetch fetches a file and compares it with what the answer says it is.
-func (w *witness) fetch(ctx context.Context, t *testing.T, name string) {
+func (w *witness) fetch(ctx context.Context, name string) {
 	answer, err := w.get(ctx, "/v1/content", url.Values{"name": {name}})
 	if err != nil {
 		return

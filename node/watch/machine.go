@@ -286,7 +286,8 @@ func (m *machine) settlesBefore(ripe time.Time) bool {
 func (m *machine) finish(j job, o outcome, now time.Time) {
 	t := m.tracks[j.path]
 	m.busy--
-	if o.verdict == unavailable {
+	switch o.verdict {
+	case unavailable:
 		if !now.Before(m.hold) { // else another job has found out the same
 			m.pause = min(max(2*m.pause, firstPause), longestPause)
 			m.hold = now.Add(m.pause)
@@ -295,7 +296,7 @@ func (m *machine) finish(j job, o outcome, now time.Time) {
 			o.fault.Since = now
 			m.ring = o.fault
 		}
-	} else if o.verdict == done || o.verdict == failed {
+	case done, failed:
 		m.pause, m.hold, m.ring = 0, time.Time{}, nil
 	}
 	if o.verdict == done && !j.remove {

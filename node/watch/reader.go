@@ -28,10 +28,10 @@ type source struct {
 // reading counts what is read.
 type reading struct{ files, bytes atomic.Int64 }
 
-// openSource opens a file below dir that is still as print says, and that
+// openSource opens a file below dir that is still as it was seen, and that
 // nobody has open for writing. Neither the file nor what its path is made of
 // leads out of dir.
-func openSource(dir, path string, print Print, read *reading) (*source, error) {
+func openSource(dir, path string, as Print, read *reading) (*source, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
@@ -41,11 +41,11 @@ func openSource(dir, path string, print Print, read *reading) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{file: file, print: print, read: read}
+	s := &source{file: file, print: as, read: read}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
-	case !info.Mode().IsRegular() || printOf(info) != print:
+	case !info.Mode().IsRegular() || printOf(info) != as:
 		err = errChanged
 	case isBeingWritten(file):
 		err = errOpen
