@@ -51,7 +51,12 @@ func TestWhatIsInTheFolderIsPublished(t *testing.T) {
 	s.write(".dhtfsignore", "/empty\n") // other files count
 	want["p/ignored"] = "ignored"
 	s.settles(want)
-	assert.Equal(t, len(want)-1, s.status().Published)
+	s.until(func() string {
+		if n := s.status().Published; n != len(want)-1 {
+			return fmt.Sprintf("%d files count as published", n)
+		}
+		return ""
+	})
 }
 
 func TestSavesOfAllKindsAreVersions(t *testing.T) {

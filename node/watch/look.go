@@ -14,8 +14,10 @@ import (
 // How often a folder is looked at.
 const (
 	scanEvery = 10 * time.Minute // all of it, whatever the events say
-	tickShare = 20               // ticks take at most this part of the time, and scans after events were lost
-	pollShare = 50               // polls take at most this part of the time
+	tickShare = 20               // ticks take at most this part of the time, unless that makes them
+	tickLimit = time.Second      // rarer than this
+	pollShare = 50               // polls take at most this part of the time, unless that makes them
+	pollLimit = 30 * time.Second // rarer than this
 )
 
 // look decides when a folder and what is in it is looked at, and does it.
@@ -86,7 +88,7 @@ func (l *look) missed(err error) {
 func (l *look) due() time.Time {
 	at := l.nextScan()
 	if _, there := l.root(); there && (len(l.touched) > 0 || len(l.machine.unsure) > 0) {
-		at = earlier(at, l.ticked.Add(max(l.machine.pace.tick, tickShare*l.tickCost)))
+		at = earlier(at, l.ticked.Add(l.pause(l.tickCost)))
 	}
 	return at
 }
@@ -97,11 +99,17 @@ func (l *look) nextScan() time.Time {
 	case l.state == Starting:
 		return time.Time{}
 	case l.again:
-		return l.scanned.Add(max(l.machine.pace.tick, tickShare*l.scanCost))
+		return l.scanned.Add(l.pause(l.scanCost))
 	case l.deaf || !there:
-		return l.scanned.Add(max(l.machine.pace.poll, pollShare*l.scanCost))
+		return l.scanned.Add(max(l.machine.pace.poll, min(pollShare*l.scanCost, pollLimit), l.scanCost))
 	}
 	return l.scanned.Add(scanEvery)
+}
+
+// pause is for how long nothing is looked at after a look that took so long.
+// Files that wait are worth more than the time that it takes.
+func (l *look) pause(cost time.Duration) time.Duration {
+	return max(l.machine.pace.tick, min(tickShare*cost, tickLimit), cost)
 }
 
 // round looks at what is due; it reports whether that was everything.
