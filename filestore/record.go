@@ -59,6 +59,10 @@ type Record struct {
 	History   []Change  `cbor:"16,keyasint,omitempty"` // the last HistoryLen of them, oldest first
 	Forced    bool      `cbor:"17,keyasint,omitempty"` // the voters were moved without the old majority
 	Copies    uint8     `cbor:"18,keyasint,omitempty"` // copies wanted, where that is more than there are voters
+	Branch    Branch    `cbor:"19,keyasint,omitzero"`
+	Seen      []Seen    `cbor:"20,keyasint,omitempty"` // other branches, each once, at most MaxSeen
+	Conflicts []OpID    `cbor:"21,keyasint,omitempty"` // the last versions that lost a conflict and were stored beside this name
+	Origin    *Origin   `cbor:"22,keyasint,omitempty"` // of a conflict copy
 }
 
 // Wanted is the number of copies that there should be of the record's content:
@@ -74,6 +78,12 @@ func (r *Record) Clone() *Record {
 	c.Signature = slices.Clone(r.Signature)
 	c.History = slices.Clone(r.History)
 	c.Voters = r.Voters.Clone()
+	c.Seen = slices.Clone(r.Seen)
+	c.Conflicts = slices.Clone(r.Conflicts)
+	if r.Origin != nil {
+		origin := *r.Origin
+		c.Origin = &origin
+	}
 	return &c
 }
 
@@ -99,10 +109,15 @@ type statement struct {
 
 // Statement returns the bytes that the publisher signs: that it stored this
 // content under this name by this operation, or deleted the name. They are the
-// same for every record that says so, whoever votes on it.
+// same for every record that says so, whoever votes on it. Those of a conflict
+// copy are the original's.
 func (r *Record) Statement() []byte {
+	name, op := r.Name, r.Op
+	if r.Origin != nil {
+		name, op = r.Origin.Name, r.Origin.Op
+	}
 	b, err := statementMode.Marshal(statement{
-		Format: r.Format, Name: r.Name, Op: r.Op, Deleted: r.Deleted, Size: r.Size, SHA256: r.SHA256, Root: r.Root,
+		Format: r.Format, Name: name, Op: op, Deleted: r.Deleted, Size: r.Size, SHA256: r.SHA256, Root: r.Root,
 		Mode: r.Mode, Modified: r.Modified, Publisher: r.Publisher,
 	})
 	if err != nil {

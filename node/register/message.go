@@ -26,11 +26,14 @@ type Prepare struct {
 	// Joining is the list that the round begins to move to. Those on it that
 	// vote already are not new: they still need to know the name.
 	Joining []filestore.MachineID `cbor:"4,keyasint,omitempty"`
+	// Forced: the round takes over without a majority of the view's voters. Those
+	// who join a list do so whatever they were before.
+	Forced bool `cbor:"5,keyasint,omitempty"`
 }
 
 // joins reports whether v is becoming a voter, by the view or by this round.
 func (m Prepare) joins(v filestore.MachineID) bool {
-	return m.View.Joins(v) || contains(m.Joining, v) && !m.View.Voters.Contains(v)
+	return m.View.Joins(v) || contains(m.Joining, v) && (m.Forced || !m.View.Voters.Contains(v))
 }
 
 // Accept asks a voter to accept Record under Ballot.
@@ -50,6 +53,7 @@ const (
 	OtherList               // a greater ballot was accepted under another list; see Accepted and Record
 	DontKnow                // no record, and no authority to say that there is none; to Prepare: see OnPrepare
 	NoContent               // accepting needs the record's content, which is not durable here
+	Conflict                // a version is here that the record to be accepted takes no account of; see Record
 )
 
 // Answer is a voter's answer to Prepare, Accept or a read.

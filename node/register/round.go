@@ -23,6 +23,15 @@ type Change struct {
 type Task struct {
 	Change *Change
 	Target []filestore.MachineID // move the voters there; nil: leave them
+	// Force moves the voters to Target in one step, without a majority of those
+	// there are. It begins a new branch, and changes nothing else.
+	Force bool
+	// Met are records of other branches that were met elsewhere. Like those that
+	// come with promises they are taken account of.
+	Met []Met
+	// Kept are the versions, by their operations, that are stored beside the name
+	// already, so that they may lose it.
+	Kept []filestore.OpID
 }
 
 // Next says what the round's driver does next.
@@ -36,6 +45,7 @@ const (
 	Again               // this ballot cannot win: begin a new round with a greater one
 	Absent              // a majority knows that there is no record, or none that the change is about, and the task makes none
 	Unknown             // the operation is older than the history: nobody can tell whether it happened
+	Clash               // versions have to be stored beside the name first; see Clashes
 )
 
 // Round is one ballot of one coordinator: Prepare, then Accept. It is not safe
@@ -49,22 +59,30 @@ type Round struct {
 
 	accepting bool
 	granted   map[filestore.MachineID]filestore.Ballot // promise or acceptance, with what was accepted before
-	lost      map[filestore.MachineID]bool             // refused, ignorant or silent
-	best      *filestore.Record
-	bestAt    filestore.Ballot
-	proposal  filestore.Record
-	result    filestore.Result
-	learned   View
-	outbid    filestore.Ballot
+	met       []Met                                    // what came with the promises, and with refusals because of a conflict
+	clashes   []Met
+
+	conflicted bool
+	lost       map[filestore.MachineID]bool // refused, ignorant or silent
+	best       *filestore.Record
+	bestAt     filestore.Ballot
+	proposal   filestore.Record
+	result     filestore.Result
+	learned    View
+	outbid     filestore.Ballot
 }
 
 // NewRound begins a round under a ballot that its coordinator never used before.
 func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
 	r := &Round{name: name, ballot: b, view: v, task: t, learned: v}
 	r.quorum = v.Voters
-	if r.starts() {
+	switch {
+	case t.Force:
+		r.quorum = filestore.Voters{New: t.Target}
+	case r.starts():
 		r.quorum = filestore.Voters{Old: v.Voters.New, New: t.Target}
 	}
+	r.met = slices.Clone(t.Met)
 	r.reset()
 	return r
 }
@@ -72,7 +90,7 @@ func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
 // starts: this round writes the joint record of a move.
 func (r *Round) starts() bool {
 	v := r.view.Voters
-	return r.task.Target != nil && !v.Joint() && !sameSet(v.New, r.task.Target)
+	return r.task.Target != nil && !r.task.Force && !v.Joint() && !sameSet(v.New, r.task.Target)
 }
 
 func (r *Round) reset() {
@@ -80,13 +98,14 @@ func (r *Round) reset() {
 	r.lost = map[filestore.MachineID]bool{}
 }
 
-// Prepare is the first message and the machines it goes to.
+// Prepare is the first message and the machines it goes to. A round that takes
+// over asks all there are for what they have.
 func (r *Round) Prepare() (Prepare, []filestore.MachineID) {
-	m := Prepare{Name: r.name, Ballot: r.ballot, View: r.view}
-	if r.starts() {
+	m := Prepare{Name: r.name, Ballot: r.ballot, View: r.view, Forced: r.task.Force}
+	if r.starts() || r.task.Force {
 		m.Joining = r.task.Target
 	}
-	return m, r.quorum.All()
+	return m, filestore.Voters{Old: r.view.Voters.All(), New: r.quorum.All()}.All()
 }
 
 // OnPromise takes a voter's answer to Prepare: Wait, Propose, Again, Absent or Unknown.
@@ -98,10 +117,11 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 		return r.refused(from, a)
 	}
 	r.granted[from] = a.Accepted
+	r.note(from, a)
 	if a.Record != nil && a.Accepted.Compare(r.bestAt) > 0 {
 		r.best, r.bestAt = a.Record, a.Accepted
 	}
-	if !Quorum(r.quorum, r.has) {
+	if !Quorum(r.quorum, r.has) || r.task.Force && r.bestAt.Compare(r.view.Basis) < 0 {
 		return Wait
 	}
 	return r.propose()
@@ -112,12 +132,19 @@ func (r *Round) propose() Next {
 	if r.best == nil && !r.view.Basis.IsZero() {
 		return Again // the view stems from a record that none of these has seen
 	}
-	var p filestore.Record
+	p := filestore.Record{Branch: branchOf(filestore.Branch{}, filestore.Ballot{}, r.view.Voters.New)}
 	if r.best != nil {
 		p = *r.best
+		if r.clashes = takeAccount(&p, r.met, r.task.Kept); len(r.clashes) > 0 {
+			return Clash
+		}
 	}
 	p.Voters = r.view.Voters
 	switch {
+	case r.task.Force:
+		see(&p, filestore.Seen{Branch: p.Branch, UpTo: r.bestAt})
+		p.Branch = branchOf(p.Branch, r.bestAt, r.task.Target)
+		p.Voters, p.Forced = r.quorum, true
 	case r.starts():
 		p.Voters = r.quorum
 	case r.view.Voters.Joint() && r.mayDropOld():
@@ -159,11 +186,17 @@ func (r *Round) apply(c *Change, p *filestore.Record) Next {
 	if p.Changes > c.Base && p.Changes-c.Base > filestore.HistoryLen {
 		return Unknown
 	}
-	next, result := c.Apply(r.best)
+	var cur *filestore.Record
+	if r.best != nil {
+		value := *p
+		cur = &value
+	}
+	next, result := c.Apply(cur)
 	if result == 0 {
 		return Absent
 	}
 	next.Name, next.Voters, next.Changes = r.name, p.Voters, p.Changes+1
+	next.Branch, next.Seen, next.Conflicts = p.Branch, p.Seen, p.Conflicts
 	next.History = append(slices.Clone(p.History), filestore.Change{Op: c.Op, Result: result})
 	if n := len(next.History); n > filestore.HistoryLen {
 		next.History = next.History[n-filestore.HistoryLen:]
@@ -206,6 +239,10 @@ func (r *Round) refused(from filestore.MachineID, a Answer) Next {
 	if a.Promised.Compare(r.outbid) > 0 {
 		r.outbid = a.Promised
 	}
+	if a.Status == Conflict {
+		r.note(from, a)
+		r.conflicted = true
+	}
 	if a.Status == OtherList && a.Record != nil && a.Accepted.Compare(r.learned.Basis) > 0 {
 		r.learned = a.view()
 	}
@@ -231,6 +268,17 @@ func (r *Round) Acceptors() []filestore.MachineID {
 	}
 	return l
 }
+
+// Clashes are the versions that have to be stored beside the name before a round
+// that knows them as Kept can win.
+func (r *Round) Clashes() []Met { return r.clashes }
+
+// Met are the records that the task brought, those that came with promises, and
+// those for whose sake Accept was refused.
+func (r *Round) Met() []Met { return r.met }
+
+// Conflicted reports whether a voter refused to accept because of what it has.
+func (r *Round) Conflicted() bool { return r.conflicted }
 
 // Proposal is the record that Accept carries, and its change's result.
 func (r *Round) Proposal() (filestore.Record, filestore.Result) { return r.proposal, r.result }

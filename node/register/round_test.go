@@ -85,7 +85,7 @@ func TestRoundTakesTheGreatestAccepted(t *testing.T) {
 	require.Equal(t, register.Wait, r.OnPromise(id(2), promise(2, older)), "the same voter again")
 	require.Equal(t, register.Wait, r.OnPromise(id(6), promise(2, older)), "no voter")
 	require.Equal(t, register.Propose, r.OnPromise(id(1), promise(5, newest)))
-	assert.Same(t, newest, given)
+	assert.Equal(t, newest, given)
 
 	rec, result := r.Proposal()
 	assert.Equal(t, filestore.ResultDeleted, result)

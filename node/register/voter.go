@@ -57,7 +57,8 @@ func (m Prepare) missedBy(self filestore.MachineID, k Knowledge) bool {
 // OnAccept is a voter's answer to Accept and its register afterwards, which
 // must be durable before the answer leaves. holds says whether the record's
 // content is durable at the voter; a tombstone needs none. A voter accepts
-// only what it promised: exactly that ballot, no greater one and no smaller.
+// only what it promised: exactly that ballot, no greater one and no smaller. And
+// it gives up no version that the record takes no account of, see Supersedes.
 func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, Answer) {
 	switch {
 	case r.Record != nil && r.Accepted == m.Ballot:
@@ -66,6 +67,8 @@ func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, A
 		return r, answer(OtherList, r)
 	case r.Promised != m.Ballot:
 		return r, answer(Outbid, r)
+	case stands(r, &m.Record):
+		return r, answer(Conflict, r)
 	case !holds && !m.Record.Deleted:
 		return r, answer(NoContent, r)
 	}
@@ -76,9 +79,10 @@ func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, A
 
 // OnChosen is the register of a machine that learns of a chosen record which
 // does not name it as a voter. A machine that was one and missed the end of a
-// move would otherwise take itself for one for ever.
+// move would otherwise take itself for one for ever. A version that the record
+// takes no account of stays: the register is returned as it was.
 func OnChosen(self filestore.MachineID, r filestore.Register, at filestore.Ballot, rec filestore.Record) filestore.Register {
-	if rec.Voters.Contains(self) || r.Accepted.Compare(at) >= 0 {
+	if rec.Voters.Contains(self) || r.Accepted.Compare(at) >= 0 || stands(r, &rec) {
 		return r
 	}
 	if r.Promised.Compare(at) < 0 {
