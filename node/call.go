@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/register"
@@ -33,6 +34,18 @@ func ask[T any](n *Node, to []MachineID, question func(m MachineID) (T, error)) 
 		}
 	}
 	return c
+}
+
+// askEach puts a question about each of a list at once and returns the answers
+// in its order.
+func askEach[Q, T any](list []Q, question func(Q) T) []T {
+	answers := make([]T, len(list))
+	var wg sync.WaitGroup
+	for i, q := range list {
+		wg.Go(func() { answers[i] = question(q) })
+	}
+	wg.Wait()
+	return answers
 }
 
 // call is a control call to another machine, bounded by callTimeout. The

@@ -75,14 +75,26 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 		}
 		switch step {
 		case register.Chosen:
-			return n.outcomeOf(b.round), nil
+			if !wait.all || !b.round.Conflicted() {
+				return n.outcomeOf(b.round), nil
+			}
+			task.Met = b.round.Met() // a voter has another version, which the next ballot takes account of
+		case register.Clash:
+			kept, err := n.keepBeside(ctx, b.round.Clashes())
+			if err != nil && proposed {
+				err = fmt.Errorf("%w: %w", ErrOutcome, err)
+			}
+			if err != nil {
+				return outcome{}, err
+			}
+			task.Met, task.Kept = b.round.Met(), append(slices.Clone(task.Kept), kept...)
 		case register.Absent:
 			return outcome{}, ErrNotFound
 		case register.Unknown:
 			return outcome{}, ErrOutcome
 		}
 		outbid, learned := b.round.Outbid().Counter, b.round.Learned()
-		if wait.all && outbid == 0 && learned.Basis == b.view.Basis {
+		if step == register.Again && wait.all && outbid == 0 && learned.Basis == b.view.Basis && !b.round.Conflicted() {
 			return outcome{}, ErrUnavailable // nobody objected, they are not there: repair comes back later
 		}
 		if err := sleep(ctx, time.Duration(rand.Int64N(int64(pause)))+pause/2); err != nil {
@@ -92,7 +104,14 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 			return outcome{}, ErrUnavailable
 		}
 		pause = min(2*pause, longestPause)
-		next, err := n.begin(ctx, b.name, n.nextView(ctx, b.name, b.view, learned), task, outbid+1)
+		view := n.nextView(ctx, b.name, b.view, learned)
+		if b.round.Conflicted() {
+			task.Met = b.round.Met()
+		}
+		if view.Basis.Compare(b.view.Basis) > 0 {
+			task.Force = false // others have taken over
+		}
+		next, err := n.begin(ctx, b.name, view, task, outbid+1)
 		if err != nil {
 			if proposed {
 				err = fmt.Errorf("%w: %w", ErrOutcome, err)
@@ -206,7 +225,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		}
 		a, err := n.sendAccept(ctx, m, msg)
 		if err == nil && a.Status == register.NoContent {
-			if err := n.makeObtain(ctx, m, msg.Record, nil); err != nil {
+			if err := n.makeObtain(ctx, m, msg.Record, holdersAmong(r.Met(), &msg.Record)); err != nil {
 				return a, err
 			}
 			return n.sendAccept(ctx, m, msg)
@@ -254,6 +273,17 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		}
 	}
 	return result
+}
+
+// holdersAmong are the machines that were met with a record's content.
+func holdersAmong(met []register.Met, rec *filestore.Record) []MachineID {
+	var l []MachineID
+	for _, m := range met {
+		if m.Held && m.Record.SameContent(rec) && !slices.Contains(l, m.From) {
+			l = append(l, m.From)
+		}
+	}
+	return l
 }
 
 // view finds out which voters to ask about a name: this node's own record where

@@ -268,7 +268,7 @@ func (n *Node) compareAll(ctx context.Context, mine []place) ([][]compared, erro
 
 // enough reports whether those who answered include a majority of those who had
 // the arc. Members that say they never had it are none of those; when that is
-// all members, nobody had it. When the majority stays away for takeOverAfter,
+// all members, nobody had it. When the majority stays away for Timing.TakeOver,
 // those who answer must do, but one of them must have had the arc: somebody who
 // never had it must not say what is not there.
 func (n *Node) enough(a arc, answers []compared) bool {
@@ -295,7 +295,7 @@ func (n *Node) enough(a arc, answers []compared) bool {
 		n.repair.lacking[a.UpTo] = time.Now()
 		return false
 	}
-	if claims == 0 || time.Since(since) < takeOverAfter {
+	if claims == 0 || time.Since(since) < n.cfg.Timing.TakeOver {
 		return false
 	}
 	n.log.Warn("took over a range without a majority of the nodes that had it",

@@ -53,6 +53,7 @@ type Timing struct {
 	RepairEvery time.Duration // when nothing happened; 1 min
 	JoinSettle  time.Duration // after a member came or left for good; 1 s
 	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
+	TakeOver    time.Duration // without a majority for so long, those that are there go on alone; 1 min
 	ScrubEvery  time.Duration // everything is read and checked so often; 7 days
 	ScrubRate   int64         // bytes a second that this reads at most; 8 MiB
 }
@@ -81,6 +82,7 @@ func (c *Config) validate() error {
 	orElse(&c.Timing.RepairEvery, defaultRepairEvery)
 	orElse(&c.Timing.JoinSettle, defaultJoinSettle)
 	orElse(&c.Timing.DropAfter, defaultDropAfter)
+	orElse(&c.Timing.TakeOver, defaultTakeOver)
 	orElse(&c.Timing.ScrubEvery, defaultScrubEvery)
 	if c.Timing.ScrubRate <= 0 {
 		c.Timing.ScrubRate = defaultScrubRate

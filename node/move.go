@@ -17,7 +17,7 @@ const moveTries = 5
 // the present value accepted and its content copied wherever it is missing.
 func (n *Node) setRight(ctx context.Context, p place, it item) error {
 	name := it.newest.Name
-	if !n.mayAgree(it.newest.View.Voters) {
+	if !n.worthAsking(name, it.newest.View.Voters) {
 		return ErrUnavailable // asking them costs time that other names need
 	}
 	target := n.target(p, chord.KeyOf(name), it.newest.View.Voters.New)
@@ -43,10 +43,16 @@ func (n *Node) move(ctx context.Context, name string, target []MachineID) error 
 			return err
 		}
 		v := f.view.Voters
-		if f.confirmed && !v.Joint() && sameMachines(v.New, target) {
-			return nil
+		if f.confirmed {
+			n.repair.unanswered.end(name)
+			if !v.Joint() && sameMachines(v.New, target) {
+				return nil
+			}
 		}
 		moved, err := n.repairChange(ctx, name, f, target, register.Task{Target: target})
+		if f.silent && errors.Is(err, ErrUnavailable) {
+			moved, err = n.takeOver(ctx, name, f)
+		}
 		if err != nil || moved {
 			return err
 		}
@@ -69,16 +75,9 @@ func (n *Node) refresh(ctx context.Context, name string, target []MachineID) err
 // does not know it, has it remember the chosen record.
 func (n *Node) readAndLearn(ctx context.Context, name string) (found, error) {
 	f, err := n.read(ctx, name)
-	if err != nil || !f.confirmed || f.record == nil || f.record.Voters.Contains(n.self()) {
-		return f, err
+	if err == nil && f.confirmed && f.record != nil {
+		err = n.learnChosen(ctx, f.record, f.view)
 	}
-	own, err := n.store.Register(name)
-	if err != nil || own.Record == nil || own.Accepted.Compare(f.view.Basis) >= 0 {
-		return f, err
-	}
-	_, err = n.store.Learn(name, func(r filestore.Register) (filestore.Register, error) {
-		return register.OnChosen(n.self(), r, f.view.Basis, *f.record), nil
-	})
 	return f, err
 }
 
@@ -94,6 +93,9 @@ func (n *Node) repairChange(ctx context.Context, name string, f found, target []
 	o, err := n.changeFrom(ctx, name, f.view, task, forAll)
 	if errors.Is(err, ErrNotFound) {
 		return true, nil
+	}
+	if err == nil {
+		err = n.learnChosen(ctx, &o.record, o.view)
 	}
 	return o.moved, err
 }

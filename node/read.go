@@ -14,6 +14,7 @@ type found struct {
 	record    *filestore.Record // nil: not stored; may be a tombstone
 	view      register.View
 	confirmed bool
+	silent    bool        // too few of the voters answered
 	holders   []MachineID // that said they hold the content, in no order
 }
 
@@ -53,7 +54,10 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 			continue
 		}
 		if rec != nil {
-			best = found{record: rec, view: register.View{Voters: rec.Voters, Basis: at}, holders: r.Holders()}
+			best = found{
+				record: rec, view: register.View{Voters: rec.Voters, Basis: at}, holders: r.Holders(),
+				silent: verdict == register.Silent && ctx.Err() == nil,
+			}
 		}
 		if verdict == register.Undecided {
 			if f, err := n.keep(ctx, name, view); err == nil {

@@ -19,7 +19,7 @@ const (
 	startSettle        = 100 * time.Millisecond
 	joinedLately       = 30 * time.Second // a change of the ring so soon after one of the members belongs to it
 	claimsSettle       = 3 * time.Second  // a node that came back is ready without the others' word after so long
-	takeOverAfter      = time.Minute      // authority is taken without a majority of those who had it
+	defaultTakeOver    = time.Minute      // names and authority are taken over without a majority of those who had them
 	repairAtOnce       = 16               // names worked on together
 	waitingLook        = 3                // JoinSettles after which a node that waits looks whether others were quicker
 	maxGroups          = 4096
@@ -29,15 +29,16 @@ const (
 // repairer remembers from round to round what a node is about to do. All but
 // the atomics and the crew belongs to the goroutine of runRepair.
 type repairer struct {
-	groups  map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
-	surveys map[chord.ID]*survey   // of the arcs, by their ends
-	joined  time.Time              // when the members last changed
-	fresh   bool                   // this node has just joined and waits for what is handed to it
-	lacking map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
-	strays  strays
-	crew    *crew
-	missing atomic.Int64 // copies that files held here lack, as of the last round
-	done    atomic.Bool  // this node has compared its part of the ring since it came to its place
+	groups     map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
+	surveys    map[chord.ID]*survey   // of the arcs, by their ends
+	joined     time.Time              // when the members last changed
+	fresh      bool                   // this node has just joined and waits for what is handed to it
+	lacking    map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
+	strays     strays
+	crew       *crew
+	unanswered unanswered   // names whose majority does not answer
+	missing    atomic.Int64 // copies that files held here lack, as of the last round
+	done       atomic.Bool  // this node has compared its part of the ring since it came to its place
 }
 
 // seenGroup is an arc's group and since when both have been as they are.
@@ -50,7 +51,7 @@ type seenGroup struct {
 func newRepairer() repairer {
 	return repairer{
 		groups: map[chord.ID]seenGroup{}, surveys: map[chord.ID]*survey{}, lacking: map[chord.ID]time.Time{},
-		strays: newStrays(), crew: newCrew(),
+		strays: newStrays(), crew: newCrew(), unanswered: unanswered{names: map[string]unansweredName{}},
 	}
 }
 
@@ -125,7 +126,11 @@ func (n *Node) runRepair(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		timer.Reset(jitter(n.nextRound(r, failures)))
+		wait := jitter(n.nextRound(r, failures))
+		if due, some := n.repair.unanswered.next(n.cfg.Timing.TakeOver); some {
+			wait = min(wait, due)
+		}
+		timer.Reset(wait)
 	}
 }
 
@@ -256,9 +261,12 @@ func (n *Node) repairArc(p place, answers []compared, r *roundResult) (jobs []jo
 	default:
 		waited := n.repair.lackingFor(p.arc)
 		r.lacking = r.lacking || waited >= claimsSettle
-		r.compared = r.compared && (waited >= takeOverAfter || !n.repair.fresh && waited >= claimsSettle)
-		delete(n.repair.surveys, p.UpTo)
-		return nil, nil
+		r.compared = r.compared && (waited >= n.cfg.Timing.TakeOver || !n.repair.fresh && waited >= claimsSettle)
+		defer delete(n.repair.surveys, p.UpTo)
+		if waited < claimsSettle {
+			return nil, nil
+		}
+		// Nobody may say what is not there; what is there is looked after all the same.
 	}
 	turn := n.turn(p.rank(n.self()))
 	mayMove := n.settles(p).Add(turn)

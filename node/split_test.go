@@ -93,6 +93,7 @@ func TestASplitRing(t *testing.T) {
 		}
 		r.Net.HealAll()
 		r.Whole(3 * time.Minute)
+		time.Sleep(time.Minute)
 		r.Eventually(time.Minute, "all copies are where they belong", func() bool { return placed(t, r, names) })
 	})
 }

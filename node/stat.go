@@ -35,7 +35,7 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	file := File{
 		Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec),
 		Want: rec.Wanted(), Confirmed: f.confirmed,
-		Holders: n.holdersOf(ctx, *rec),
+		Holders: n.holdersOf(ctx, *rec), Conflicts: n.conflictsOf(ctx, rec),
 	}
 	for _, h := range file.Holders {
 		if h.State == Durable {

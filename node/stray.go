@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
 )
 
 // strays are the copies held here that no register counts on, and since when.
@@ -91,7 +92,7 @@ func (n *Node) sortStraysIn(ctx context.Context, a arc, r *roundResult) (jobs []
 		}
 		target := n.target(p, reg.Key, rec.Voters.New)
 		jobs = append(jobs, job{rec.Name, repairLast, func(ctx context.Context) error {
-			if !n.mayAgree(rec.Voters) {
+			if !n.worthAsking(rec.Name, rec.Voters) {
 				return ErrUnavailable
 			}
 			return n.move(ctx, rec.Name, target)
@@ -133,6 +134,9 @@ func (n *Node) dropStray(ctx context.Context, name string) error {
 	v := f.record.Voters
 	if v.Joint() || slices.Contains(v.New, n.self()) || slices.ContainsFunc(v.New, n.silence.of) {
 		return nil
+	}
+	if !register.Supersedes(f.record, own.Record, own.Accepted) {
+		return n.learnChosen(ctx, f.record, f.view)
 	}
 	if rec := f.live(); rec != nil {
 		for _, s := range n.holdersOf(ctx, *rec) {

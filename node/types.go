@@ -124,6 +124,7 @@ type File struct {
 	Want      int
 	Confirmed bool     // a majority of the name's voters agreed on the record
 	Holders   []Holder // filled by Stat only
+	Conflicts []string // filled by Stat only: names of the versions that lost this name and are stored beside it
 }
 
 // FetchOptions qualify one fetch. The zero value fetches the whole file, confirmed.

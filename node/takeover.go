@@ -1,0 +1,112 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Taking over: a name of whose voters a majority does not answer can be fetched,
+// unconfirmed, and not changed. When that has lasted for Timing.TakeOver, those
+// of its group that are there become its voters without the others' consent.
+//
+// States of a name, as a repairing node sees it: it answers; it has not answered
+// since some moment; it was taken over. What holds throughout:
+//
+//   - Only a side with W live machines takes over, and less than a majority of a
+//     group never votes alone: one machine cut off from two others changes nothing.
+//   - A take-over is a round like any other among the new voters, under a ballot
+//     greater than all they have promised, with the newest record that the
+//     survivors have. Of several at once, those with the same voters and the same
+//     record agree as in any round; others are different branches.
+//   - The record says that it was forced, and which branch it follows from up to
+//     which ballot. What the old voters decided later is not covered by that, so
+//     that nobody gives it up when they come back: it is the newer version, or is
+//     stored beside the name.
+
+// unanswered remembers since when a majority of a name's voters has not answered.
+// It may be used concurrently.
+type unanswered struct {
+	mu    sync.Mutex
+	names map[string]unansweredName
+}
+
+// unansweredName is one name: seen so first and last.
+type unansweredName struct{ since, last time.Time }
+
+// unansweredGap is how long after the last look a name counts as not looked at.
+const unansweredGap = 3 * time.Minute
+
+// note notes that a majority does not answer and returns for how long it has not.
+func (s *unanswered) note(name string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	e, known := s.names[name]
+	if !known || now.Sub(e.last) > unansweredGap {
+		e.since = now
+	}
+	e.last = now
+	s.names[name] = e
+	return now.Sub(e.since)
+}
+
+// end notes that a majority answers.
+func (s *unanswered) end(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.names, name)
+}
+
+// next is how long it is until the first name has been silent for so long; false
+// when none is on the way there.
+func (s *unanswered) next(limit time.Duration) (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(s.names, func(_ string, e unansweredName) bool { return now.Sub(e.last) > unansweredGap })
+	var first time.Time
+	for _, e := range s.names {
+		if due := e.since.Add(limit); due.After(now) && (first.IsZero() || due.Before(first)) {
+			first = due
+		}
+	}
+	return first.Sub(now), !first.IsZero()
+}
+
+// worthAsking reports whether a name's voters may agree on something, or have
+// been silent for so long that it can be taken over.
+func (n *Node) worthAsking(name string, v filestore.Voters) bool {
+	return n.mayAgree(v) || n.repair.unanswered.note(name) >= n.cfg.Timing.TakeOver
+}
+
+// takeOver makes the live machines of a name's group its voters, without a
+// majority of those there are, if it has been silent for long enough. f is the
+// newest that the survivors have.
+func (n *Node) takeOver(ctx context.Context, name string, f found) (moved bool, err error) {
+	if n.repair.unanswered.note(name) < n.cfg.Timing.TakeOver {
+		return false, ErrUnavailable
+	}
+	p, err := n.place(ctx, chord.KeyOf(name))
+	if err != nil {
+		return false, err
+	}
+	target := slices.DeleteFunc(machinesOf(p.group()), func(m MachineID) bool { return !n.members.counts(m) })
+	slices.SortFunc(target, func(a, b MachineID) int { return bytes.Compare(a[:], b[:]) })
+	if len(target) < n.quorum(n.want()) {
+		return false, ErrUnavailable
+	}
+	moved, err = n.repairChange(ctx, name, f, target, register.Task{Target: target, Force: true})
+	if err == nil {
+		n.repair.unanswered.end(name)
+		n.log.Warn("took over a file without a majority of those that kept it", "name", name)
+	}
+	return moved, err
+}
