@@ -32,7 +32,7 @@ func runStat(ctx context.Context, a *app, name string) error {
 		return a.printJSON(doc)
 	}
 	now := time.Now()
-	if err := a.printTable(nil, [][]string{
+	rows := [][]string{
 		{"name", doc.Name},
 		{"key", doc.Key},
 		{"size", fmt.Sprintf("%s (%d bytes)", size(doc.Size), doc.Size)},
@@ -41,10 +41,17 @@ func runStat(ctx context.Context, a *app, name string) error {
 		{"stored", clock(doc.Stored, now) + " by " + doc.Publisher},
 		{"version", fmt.Sprintf("change %d, operation %s", doc.Changes, doc.OperationID)},
 		{"copies", fmt.Sprintf("%d of %d", doc.Copies, doc.Want)},
-	}); err != nil {
+	}
+	if doc.ConflictOf != "" {
+		rows = append(rows, []string{"lost to", doc.ConflictOf})
+	}
+	for _, name := range doc.Conflicts {
+		rows = append(rows, []string{"conflict", name})
+	}
+	if err := a.printTable(nil, rows); err != nil {
 		return err
 	}
-	var rows [][]string
+	rows = nil
 	for _, h := range doc.Holders {
 		rows = append(rows, []string{h.Name, short(h.ID), h.Address, h.State})
 	}
@@ -61,7 +68,7 @@ func warnOfFile(a *app, f api.File) {
 		a.warn("%s: too few nodes answered to confirm that this is the newest version", f.Name)
 	}
 	if f.Forced {
-		a.warn("%s: most nodes that kept this name were lost; a newer version may have been lost with them", f.Name)
+		a.warn("%s: most nodes that kept this name did not answer and were replaced; if they had a newer version it comes back with them", f.Name)
 	}
 }
 

@@ -296,7 +296,7 @@ func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 	}
 	best := register.View{}
 	if own.Record != nil {
-		best = register.View{Voters: own.Record.Voters, Basis: own.Accepted}
+		best = register.ViewOf(own.Record, own.Accepted)
 		if best.Voters.Contains(n.self()) {
 			return best, nil
 		}
@@ -329,7 +329,7 @@ func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *re
 		}
 		known++
 		if a.is.Record != nil && a.is.Accepted.Compare(best.Basis) > 0 {
-			*best = register.View{Voters: a.is.Record.Voters, Basis: a.is.Accepted}
+			*best = register.ViewOf(a.is.Record, a.is.Accepted)
 		}
 	}
 	return known

@@ -40,7 +40,7 @@ func (n *Node) entriesOf(a arc) ([]rangeEntry, error) {
 func entryOf(r filestore.Register) rangeEntry {
 	return rangeEntry{
 		Name: r.Record.Name,
-		View: register.View{Voters: r.Record.Voters, Basis: r.Accepted},
+		View: register.ViewOf(r.Record, r.Accepted),
 		Held: r.Held,
 		Live: !r.Record.Deleted,
 

@@ -64,6 +64,9 @@ func bothKept(t *testing.T, r *ringtest.Ring, name string, contents ...string) {
 		assert.Equal(t, first, versions, "%s at %s", name, m.Host)
 		assert.Equal(t, contents, slices.Sorted(maps.Values(versions)), "%s at %s", name, m.Host)
 	}
+	if _, kept := first[name]; !kept {
+		r.Acknowledged(name, nil) // a delete has kept it
+	}
 	for n, content := range first {
 		r.Acknowledged(n, []byte(content))
 		if n == name {

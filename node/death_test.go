@@ -71,9 +71,9 @@ func TestTheDeadAreReplaced(t *testing.T) {
 }
 
 // Two of a name's three voters are gone: what is left can be read, and says that
-// it may be old; it cannot be changed.
+// it may be old; it cannot be changed until it is taken over.
 func TestTwoOfAGroupDead(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 6}, func(t *testing.T, r *ringtest.Ring) {
+	ringtest.Test(t, ringtest.Options{Nodes: 6, Timing: node.Timing{TakeOver: time.Hour}}, func(t *testing.T, r *ringtest.Ring) {
 		content := noise(1, filestore.ChunkSize+1)
 		r.Store(r.Members[1], "file", content, node.StoreOptions{})
 		r.Store(r.Members[1], "gone", content, node.StoreOptions{})

@@ -66,7 +66,7 @@ func TestNobodyPublishesForAnother(t *testing.T) {
 			assert.ErrorIs(t, evil.StageAt(ctx, to, rec, content), transfer.ErrDenied, "%s: stage", what)
 			assert.ErrorIs(t, evil.Obtain(ctx, to, rec), transfer.ErrDenied, "%s: obtain", what)
 			ballot := filestore.Ballot{Counter: before.Accepted.Counter + 1000, Machine: evil.Membership.Machine()}
-			view := register.View{Voters: before.Record.Voters, Basis: before.Accepted}
+			view := register.ViewOf(before.Record, before.Accepted)
 			_, err := evil.Prepare(ctx, to, register.Prepare{Name: rec.Name, Ballot: ballot, View: view})
 			require.NoError(t, err)
 			rec.Voters = before.Record.Voters

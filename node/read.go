@@ -48,14 +48,17 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 		rec, at := r.Record()
 		switch verdict {
 		case register.Decided:
-			return found{record: rec, view: register.View{Voters: view.Voters, Basis: at}, confirmed: true, holders: r.Holders()}, nil
+			if rec != nil {
+				view = register.ViewOf(rec, at)
+			}
+			return found{record: rec, view: view, confirmed: true, holders: r.Holders()}, nil
 		case register.Stale:
 			view = r.Learned()
 			continue
 		}
 		if rec != nil {
 			best = found{
-				record: rec, view: register.View{Voters: rec.Voters, Basis: at}, holders: r.Holders(),
+				record: rec, view: register.ViewOf(rec, at), holders: r.Holders(),
 				silent: verdict == register.Silent && ctx.Err() == nil,
 			}
 		}

@@ -120,7 +120,7 @@ func (h *Handler) stat(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, Stat{
 		Schema:  "dhtfs.stat/v1",
 		File:    fileOf(file, h.node.Label),
-		Holders: holdersOf(file.Holders),
+		Holders: holdersOf(file.Holders), Conflicts: file.Conflicts,
 	})
 }
 

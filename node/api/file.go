@@ -26,8 +26,9 @@ type File struct {
 	Role             string    `json:"role"`    // of the node that was asked: owner, replica, copy or empty
 	Copies           int       `json:"copies"`
 	Want             int       `json:"want"`
-	Confirmed        bool      `json:"confirmed"` // a majority of the name's voters agreed
-	Forced           bool      `json:"forced,omitempty"`
+	Confirmed        bool      `json:"confirmed"`             // a majority of the name's voters agreed
+	Forced           bool      `json:"forced,omitempty"`      // its voters were replaced without their majority
+	ConflictOf       string    `json:"conflict_of,omitempty"` // the name that this version lost
 }
 
 // Holder is a node that has, or should have, a copy of a file.
@@ -44,7 +45,8 @@ type Holder struct {
 type Stat struct {
 	Schema string `json:"schema"` // dhtfs.stat/v1
 	File
-	Holders []Holder `json:"holders"`
+	Holders   []Holder `json:"holders"`
+	Conflicts []string `json:"conflicts,omitempty"` // names of the versions that lost this name and are stored beside it
 }
 
 // Stored is what a PUT came to.
@@ -113,6 +115,10 @@ func recordOf(r filestore.Record, label func(node.MachineID) string) File {
 	if mode == 0 {
 		mode = 0o644
 	}
+	conflictOf := ""
+	if r.Origin != nil {
+		conflictOf = r.Origin.Name
+	}
 	return File{
 		Name:             r.Name,
 		Key:              chord.KeyOf(r.Name).String(),
@@ -126,6 +132,7 @@ func recordOf(r filestore.Record, label func(node.MachineID) string) File {
 		OperationID:      r.Op.String(),
 		Changes:          r.Changes,
 		Forced:           r.Forced,
+		ConflictOf:       conflictOf,
 	}
 }
 

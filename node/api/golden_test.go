@@ -45,6 +45,8 @@ func documents() map[string]any {
 	file := node.File{Record: record, Key: chord.KeyOf(record.Name), Role: node.Owner, Copies: 2, Want: 3, Confirmed: true, Holders: holders}
 	stored := node.StoreResult{Record: record, Action: node.Replaced, Sent: 1000, Copies: 2, Want: 3, Nodes: holders,
 		Lacking: []node.Lacking{{Label: "cedar", Machine: node.MachineID{3}, Err: &filestore.SpaceError{Needed: 9, Free: 1}}}}
+	conflicting := record
+	conflicting.Forced, conflicting.Origin = true, &filestore.Origin{Name: "the original", Op: filestore.OpID{1}}
 	lookup := chord.Lookup{Key: file.Key, Owner: peer(1), Hops: []chord.Hop{
 		{Peer: peer(2), RTT: 1500 * time.Microsecond}, {Peer: peer(1), RTT: time.Second, Err: errors.New("refused")},
 	}}
@@ -69,7 +71,11 @@ func documents() map[string]any {
 			Schema: "dhtfs.ring/v1", Ring: "otter", Complete: true, Nodes: NodesAsked{1, 1},
 			Positions: []Position{positionOf(position, testLabel)},
 		},
-		"stat":    Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)},
+		"stat": Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)},
+		"stat-conflict": Stat{
+			Schema: "dhtfs.stat/v1", File: fileOf(node.File{Record: conflicting}, testLabel), Holders: holdersOf(holders),
+			Conflicts: []string{"report.pdf (conflict 00112233)"},
+		},
 		"stored":  storedOf(stored, testLabel),
 		"list":    []listLine{{File: &doc}, {Summary: &summary}, {Error: failure}},
 		"locate":  locateOf(record.Name, lookup, group, 2*time.Second, testLabel),

@@ -61,7 +61,8 @@ func stands(r filestore.Register, next *filestore.Record) bool {
 // takeAccount puts into p, which is about to be proposed, what follows from
 // records of other branches, and returns those that have to be stored beside
 // the name first. Of two versions of which one follows from the other, that one
-// is the value. Of two of which neither does, p's: it has the greater ballot.
+// is the value. Of two of which neither does, p's: no voter promises to a view
+// when it has accepted a greater ballot in another branch.
 func takeAccount(p *filestore.Record, met []Met, kept []filestore.OpID) (clashes []Met) {
 	met = slices.Clone(met)
 	slices.SortStableFunc(met, func(a, b Met) int { return b.At.Compare(a.At) })

@@ -57,6 +57,9 @@ func (c *client) think() {
 	if c.w.creation {
 		limit = 3
 	}
+	if c.w.forks != nil {
+		limit = 14
+	}
 	if c.begun == limit {
 		return
 	}

@@ -17,6 +17,9 @@ type job struct {
 	life     int // of the machine when it began
 	op       *operation
 	target   []filestore.MachineID
+	force    bool // take over, without a majority of the voters there are
+	met      []register.Met
+	kept     []filestore.OpID
 	attempts int
 	phase    int // answers to an earlier one are dropped
 	applied  bool
@@ -30,6 +33,12 @@ func (j *job) begin() {
 	}
 	v := j.at.currentView()
 	switch {
+	case j.force:
+		if j.at.disk.Record == nil {
+			j.done = true
+			return
+		}
+		j.prepare(viewOf(j.at.disk.Record, j.at.disk.Accepted))
 	case j.op == nil && j.target != nil && !v.Voters.Joint() && slices.Equal(v.Voters.New, j.target):
 		j.done = true
 	case j.op != nil && j.op.kind == get && j.attempts <= 2:
@@ -71,7 +80,7 @@ func (j *job) ask(to []filestore.MachineID, voter func(*machine) register.Answer
 
 func (j *job) prepare(v register.View) {
 	j.applied = false
-	task := register.Task{Target: j.target}
+	task := register.Task{Target: j.target, Force: j.force, Met: j.met, Kept: j.kept}
 	if j.op != nil && j.op.kind != get {
 		task.Change = &register.Change{Op: j.op.id(), Base: j.op.base, Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
 			j.applied = true
@@ -110,6 +119,8 @@ func (j *job) follow(r *register.Round, next register.Next) {
 			j.finish(nil, 0)
 		}
 		j.done = true
+	case register.Clash:
+		j.keepBeside(r)
 	case register.Again:
 		j.again(r)
 	}
@@ -123,8 +134,11 @@ func (j *job) settle(r *register.Round, msg register.Accept, next register.Next)
 	case register.Chosen:
 		j.w.chosen.claim(j.w, msg.Ballot)
 		j.at.learn(viewOf(&msg.Record, msg.Ballot))
+		j.at.learnChosen(msg.Record, msg.Ballot)
 		_, result := r.Proposal()
 		switch {
+		case j.op == nil && r.Conflicted():
+			j.again(r)
 		case j.op != nil:
 			j.finish(&msg.Record, result)
 		case j.target == nil:
@@ -142,6 +156,12 @@ func (j *job) settle(r *register.Round, msg register.Accept, next register.Next)
 // again prepares for another round, now and then under another view than the
 // newest: that one may never have been chosen, and its voters be gone.
 func (j *job) again(r *register.Round) {
+	if r.Conflicted() {
+		j.met = r.Met()
+	}
+	if r.Learned().Basis.Compare(j.at.disk.Accepted) > 0 {
+		j.force = false // others have taken over
+	}
 	j.at.learn(r.Learned())
 	if j.w.IntN(10) == 0 {
 		j.at.forgetView()

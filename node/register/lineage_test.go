@@ -31,7 +31,9 @@ func (l *lineage) accepted(w *world, by filestore.MachineID, at filestore.Ballot
 	}
 	l.chosen[at] = true
 	w.logf("chosen: %v", at)
-	l.extend(w, rec)
+	if w.forks == nil {
+		l.extend(w, rec)
+	}
 }
 
 // extend checks a chosen record against those chosen before.

@@ -73,9 +73,24 @@ func (m *machine) accept(acc register.Accept) register.Answer {
 	m.disk, a = m.w.rules.accept(m.disk, acc, m.w.chance(m.w.content))
 	if m.disk.Accepted != before {
 		m.w.logf("%d accepts %v: value %d, voters %s, %v", m.id[0]-1, acc.Ballot, value(m.disk.Record), list(m.disk.Record.Voters), m.disk.Record.Signature)
+		m.w.forks.accepted(m.disk.Record)
 		m.w.chosen.accepted(m.w, m.id, m.disk.Accepted, m.disk.Record)
 	}
 	return a
+}
+
+// learnChosen has the machine remember a record that does not name it as a voter.
+// A version here that the record takes no account of goes into another round.
+func (m *machine) learnChosen(rec filestore.Record, at filestore.Ballot) {
+	if m.disk.Record == nil || m.disk.Accepted.Compare(at) >= 0 || rec.Voters.Contains(m.id) {
+		return
+	}
+	own := m.disk
+	if m.disk = m.w.rules.learn(m.id, m.disk, at, rec); m.disk.Accepted != own.Accepted {
+		m.w.logf("%d learns %v: value %d, voters %s", m.id[0]-1, at, value(&rec), list(rec.Voters))
+		return
+	}
+	m.work(&job{met: []register.Met{{From: m.id, Record: own.Record, At: own.Accepted, Held: own.Held}}})
 }
 
 func (m *machine) read() register.Answer { return register.OnRead(m.disk, m.knowledge) }

@@ -2,11 +2,22 @@ package register
 
 import "github.com/dhtfs/dhtfs/filestore"
 
-// View is where a round goes: a voter list and the accepted ballot of the
-// record that it was taken from.
+// View is where a round goes: a voter list, and the accepted ballot and the
+// branch of the record that it was taken from.
 type View struct {
 	Voters filestore.Voters `cbor:"1,keyasint"`
 	Basis  filestore.Ballot `cbor:"2,keyasint"`
+	Branch filestore.Branch `cbor:"3,keyasint,omitzero"`
+}
+
+// ViewOf is the view that a record accepted under a ballot stands for.
+func ViewOf(rec *filestore.Record, at filestore.Ballot) View {
+	return View{Voters: rec.Voters, Basis: at, Branch: rec.Branch}
+}
+
+// differs reports whether a record belongs to another list or another branch.
+func (v View) differs(rec *filestore.Record) bool {
+	return rec.Branch != v.Branch || !rec.Voters.Equal(v.Voters)
 }
 
 // Joins reports whether m is about to become a voter under the view: it may
@@ -66,7 +77,7 @@ type Answer struct {
 }
 
 // view is the view that the answering voter's own record stands for.
-func (a Answer) view() View { return View{Voters: a.Record.Voters, Basis: a.Accepted} }
+func (a Answer) view() View { return ViewOf(a.Record, a.Accepted) }
 
 func contains(l []filestore.MachineID, m filestore.MachineID) bool {
 	for _, x := range l {

@@ -18,13 +18,13 @@ const mutantSeeds = 4000
 // Each mutant leaves out one rule of the protocol. That the simulation finds
 // it out shows that the rule is needed, and that the simulation can fail.
 var mutants = []struct {
-	name     string
-	creation bool // found out without any move
-	bend     func(*rules)
+	name string
+	by   scenario
+	bend func(*rules)
 }{
-	{"accept without the promise", false, noPromise},
-	{"accept without the promise, creating", true, noPromise},
-	{"voter does not compare lists", false, func(r *rules) {
+	{"accept without the promise", moves, noPromise},
+	{"accept without the promise, creating", creation, noPromise},
+	{"voter does not compare lists", moves, func(r *rules) {
 		r.prepare = func(self filestore.MachineID, reg filestore.Register, m register.Prepare, k register.Knowledge) (filestore.Register, register.Answer) {
 			m.View.Basis = greatestBallot
 			return register.OnPrepare(self, reg, m, k)
@@ -34,12 +34,12 @@ var mutants = []struct {
 			return register.OnAccept(reg, m, holds)
 		}
 	}},
-	{"voter without authority says that there is none", false, func(r *rules) {
+	{"voter without authority says that there is none", moves, func(r *rules) {
 		r.prepare = func(self filestore.MachineID, reg filestore.Register, m register.Prepare, _ register.Knowledge) (filestore.Register, register.Answer) {
 			return register.OnPrepare(self, reg, m, register.Authoritative)
 		}
 	}},
-	{"reader does not compare lists", false, func(r *rules) {
+	{"reader does not compare lists", moves, func(r *rules) {
 		r.hear = func(v register.View, a register.Answer) register.Answer {
 			if a.Record != nil {
 				a.Record = a.Record.Clone()
@@ -48,30 +48,30 @@ var mutants = []struct {
 			return a
 		}
 	}},
-	{"voters move in one step", false, func(r *rules) {
+	{"voters move in one step", moves, func(r *rules) {
 		r.propose = func(m *register.Accept) {
 			if !m.View.Voters.Joint() {
 				m.Record.Voters.Old = nil
 			}
 		}
 	}},
-	{"old list dropped unseen", false, func(r *rules) {
+	{"old list dropped unseen", moves, func(r *rules) {
 		r.propose = func(m *register.Accept) {
 			if m.View.Voters.Joint() {
 				m.Record.Voters.Old = nil
 			}
 		}
 	}},
-	{"no history", false, func(r *rules) {
+	{"no history", moves, func(r *rules) {
 		r.propose = func(m *register.Accept) { m.Record.History = nil }
 	}},
-	{"history shorter than a late retry is measured by", false, func(r *rules) {
+	{"history shorter than a late retry is measured by", moves, func(r *rules) {
 		r.propose = func(m *register.Accept) {
 			h := m.Record.History
 			m.Record.History = h[max(0, len(h)-2):]
 		}
 	}},
-	{"failed precondition not remembered", false, func(r *rules) {
+	{"failed precondition not remembered", moves, func(r *rules) {
 		r.propose = func(m *register.Accept) {
 			h := m.Record.History
 			if n := len(h) - 1; n >= 0 && refused(h[n].Result) {
@@ -79,15 +79,15 @@ var mutants = []struct {
 			}
 		}
 	}},
-	{"failed precondition answered at once", false, func(r *rules) {
+	{"failed precondition answered at once", moves, func(r *rules) {
 		r.early = func(_ *operation, result filestore.Result, applied bool) bool {
 			return applied && refused(result)
 		}
 	}},
-	{"retry answered at once", false, func(r *rules) {
+	{"retry answered at once", moves, func(r *rules) {
 		r.early = func(o *operation, _ filestore.Result, applied bool) bool { return o.kind != get && !applied }
 	}},
-	{"half accepted value read without finishing it", false, func(r *rules) {
+	{"half accepted value read without finishing it", moves, func(r *rules) {
 		r.early = func(o *operation, _ filestore.Result, _ bool) bool { return o.kind == get }
 	}},
 }
@@ -116,7 +116,7 @@ func TestSimulationFindsMutants(t *testing.T) {
 			r := soundRules()
 			mutant.bend(&r)
 			for seed := range seedsOf(t, mutantSeeds, mutantSeeds) {
-				if w := simulate(seed, r, mutant.creation, tracer(t)); len(w.faults) > 0 {
+				if w := simulate(seed, r, mutant.by, tracer(t)); len(w.faults) > 0 {
 					t.Logf("seed %d: %s", seed, w.faults[0])
 					return
 				}

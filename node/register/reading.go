@@ -39,7 +39,7 @@ func (r *Reading) OnAnswer(from filestore.MachineID, a Answer) Verdict {
 		if a.Accepted.Compare(r.newest.Accepted) > 0 {
 			r.newest = a
 		}
-		if a.Accepted.Compare(r.learned.Basis) > 0 && !a.Record.Voters.Equal(r.view.Voters) {
+		if a.Accepted.Compare(r.learned.Basis) > 0 && r.view.differs(a.Record) {
 			r.learned = a.view()
 		}
 	}

@@ -74,6 +74,9 @@ type Round struct {
 
 // NewRound begins a round under a ballot that its coordinator never used before.
 func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
+	if v.Basis.IsZero() {
+		v.Branch = branchOf(filestore.Branch{}, filestore.Ballot{}, v.Voters.New)
+	}
 	r := &Round{name: name, ballot: b, view: v, task: t, learned: v}
 	r.quorum = v.Voters
 	switch {
@@ -118,7 +121,7 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	}
 	r.granted[from] = a.Accepted
 	r.note(from, a)
-	if a.Record != nil && a.Accepted.Compare(r.bestAt) > 0 {
+	if a.Record != nil && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
 		r.best, r.bestAt = a.Record, a.Accepted
 	}
 	if !Quorum(r.quorum, r.has) || r.task.Force && r.bestAt.Compare(r.view.Basis) < 0 {
@@ -132,7 +135,7 @@ func (r *Round) propose() Next {
 	if r.best == nil && !r.view.Basis.IsZero() {
 		return Again // the view stems from a record that none of these has seen
 	}
-	p := filestore.Record{Branch: branchOf(filestore.Branch{}, filestore.Ballot{}, r.view.Voters.New)}
+	p := filestore.Record{Branch: r.view.Branch}
 	if r.best != nil {
 		p = *r.best
 		if r.clashes = takeAccount(&p, r.met, r.task.Kept); len(r.clashes) > 0 {
@@ -290,7 +293,7 @@ func (r *Round) Moved() bool {
 }
 
 // ChosenView is the view that the chosen record stands for.
-func (r *Round) ChosenView() View { return View{Voters: r.proposal.Voters, Basis: r.ballot} }
+func (r *Round) ChosenView() View { return ViewOf(&r.proposal, r.ballot) }
 
 // Learned is the most recent view heard of: the round's own, or that of a
 // voter that refused because of its list.

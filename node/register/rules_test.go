@@ -10,6 +10,10 @@ import (
 type rules struct {
 	prepare func(filestore.MachineID, filestore.Register, register.Prepare, register.Knowledge) (filestore.Register, register.Answer)
 	accept  func(filestore.Register, register.Accept, bool) (filestore.Register, register.Answer)
+	learn   func(filestore.MachineID, filestore.Register, filestore.Ballot, filestore.Record) filestore.Register
+	// late reports that a version which loses its name is stored beside it only
+	// after it has lost it, where somebody still has it.
+	late bool
 	// propose may alter what a round is about to have accepted.
 	propose func(*register.Accept)
 	// hear may alter what a one-round read under a view is told.
@@ -23,6 +27,7 @@ func soundRules() rules {
 	return rules{
 		prepare: register.OnPrepare,
 		accept:  register.OnAccept,
+		learn:   register.OnChosen,
 		propose: func(*register.Accept) {},
 		hear:    func(_ register.View, a register.Answer) register.Answer { return a },
 		early:   func(*operation, filestore.Result, bool) bool { return false },

@@ -21,25 +21,41 @@ const (
 
 func TestSimulateMoves(t *testing.T) {
 	t.Parallel()
-	checkSound(t, 300, false)
+	checkSound(t, 300, moves)
 }
 
 func TestSimulateCreation(t *testing.T) {
 	t.Parallel()
-	checkSound(t, 200, true)
+	checkSound(t, 200, creation)
+}
+
+func TestSimulateSplits(t *testing.T) {
+	t.Parallel()
+	var runs, ops, beside int
+	for seed := range seedsOf(t, 400, 1) {
+		w := simulate(seed, soundRules(), splits, tracer(t))
+		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
+		runs++
+		ops += len(w.ops)
+		beside += len(w.beside)
+	}
+	t.Logf("%d seeds: %d operations, %d versions stored beside the name", runs, ops, beside)
+	if runs >= 100 {
+		require.Greater(t, beside, runs/10, "there are conflicts")
+	}
 }
 
 // checkSound runs seeds under the package's own rules, and checks that they
 // were worth running.
-func checkSound(t *testing.T, seeds int, creation bool) {
-	var runs, ops, known, reads, moves int
+func checkSound(t *testing.T, seeds int, s scenario) {
+	var runs, ops, known, reads, moved int
 	for seed := range seedsOf(t, seeds, 1) {
-		w := simulate(seed, soundRules(), creation, tracer(t))
+		w := simulate(seed, soundRules(), s, tracer(t))
 		w.checkCatchUp()
 		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
 		runs++
 		reads += w.oneRoundReads
-		moves += w.moves
+		moved += w.moves
 		for _, o := range w.ops {
 			ops++
 			if o.known {
@@ -47,12 +63,12 @@ func checkSound(t *testing.T, seeds int, creation bool) {
 			}
 		}
 	}
-	t.Logf("%d seeds: %d operations, %d answered, %d in a one-round read, %d moves", runs, ops, known, reads, moves)
+	t.Logf("%d seeds: %d operations, %d answered, %d in a one-round read, %d moves", runs, ops, known, reads, moved)
 	if runs >= 100 {
 		require.Greater(t, known, ops*3/4, "most operations come through")
 		require.Greater(t, reads, runs)
-		if !creation {
-			require.Greater(t, moves, runs/4)
+		if s == moves {
+			require.Greater(t, moved, runs/4)
 		}
 	}
 }
@@ -65,8 +81,9 @@ func TestSimulationReplays(t *testing.T) {
 		note := func(to *[]string) func(string, ...any) {
 			return func(format string, args ...any) { *to = append(*to, fmt.Sprintf(format, args...)) }
 		}
-		simulate(seed, soundRules(), false, note(&first))
-		simulate(seed, soundRules(), false, note(&second))
+		s := scenario(seed % 3)
+		simulate(seed, soundRules(), s, note(&first))
+		simulate(seed, soundRules(), s, note(&second))
 		require.Equal(t, first, second, "seed %d", seed)
 	}
 }

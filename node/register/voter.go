@@ -93,9 +93,9 @@ func OnChosen(self filestore.MachineID, r filestore.Register, at filestore.Ballo
 }
 
 // otherList: the voter has accepted a greater ballot than the view knows of,
-// under another list.
+// under another list or in another branch.
 func otherList(r filestore.Register, v View) bool {
-	return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && !r.Record.Voters.Equal(v.Voters)
+	return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && v.differs(r.Record)
 }
 
 func answer(s Status, r filestore.Register) Answer {

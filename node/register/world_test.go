@@ -15,6 +15,15 @@ const (
 	horizon      = 2500 // ticks in which faults and moves begin; a message takes about ten
 )
 
+// scenario is what a run is about.
+type scenario int
+
+const (
+	moves    scenario = iota // the name is there, and its voters move
+	creation                 // the name is not there yet, and the group is stable
+	splits                   // the name is there, and its machines are split for long
+)
+
 // world is one register over seven machines, and everything that befalls it.
 // Whatever happens follows from the seed.
 type world struct {
@@ -26,6 +35,8 @@ type world struct {
 	first    []filestore.MachineID // the voters at the beginning
 	ops      []*operation
 	chosen   lineage
+	forks    *forks    // nil: no split, and no disk is lost
+	beside   []version // that were stored beside the name
 	faults   []string
 	trace    func(format string, args ...any) // nil: silent
 
@@ -35,20 +46,24 @@ type world struct {
 	moves, oneRoundReads int
 }
 
-func newWorld(seed uint64, r rules, creation bool) *world {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), rules: r, creation: creation}
+func newWorld(seed uint64, r rules, s scenario) *world {
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 1)), rules: r, creation: s == creation}
 	w.loss = []float64{0, 0.03, 0.1, 0.2}[w.IntN(4)]
 	w.content = []float64{1, 1, 0.95}[w.IntN(3)]
 	w.first = ids(0, 1, 2)
-	if w.IntN(5) == 0 { // a ring of few machines
+	if s != splits && w.IntN(5) == 0 { // a ring of few machines
 		w.first = w.first[:1+w.IntN(2)]
 	}
 	for i := range machineCount {
 		w.machines = append(w.machines, newMachine(w, i))
 	}
-	if !creation {
+	switch s {
+	case moves:
 		w.store()
 		w.planMoves()
+	case splits:
+		w.store()
+		w.forks = newForks(w)
 	}
 	w.planCrashes()
 	w.planRepairs()
@@ -155,7 +170,7 @@ func (w *world) delay() int64 {
 
 // send has deliver run at a machine: once, twice, late or never.
 func (w *world) send(from, to *machine, deliver func()) {
-	if from != to && w.chance(w.loss) {
+	if from != to && w.chance(w.loss) || w.forks.between(from, to) {
 		return
 	}
 	copies := 1
@@ -164,7 +179,7 @@ func (w *world) send(from, to *machine, deliver func()) {
 	}
 	for range copies {
 		w.after(w.delay(), func() {
-			if to.up {
+			if to.up && !w.forks.between(from, to) {
 				deliver()
 			}
 		})
@@ -186,13 +201,17 @@ func (w *world) fault(format string, args ...any) {
 }
 
 // simulate runs a seed to its end and returns what was wrong with it.
-func simulate(seed uint64, r rules, creation bool, trace func(string, ...any)) *world {
-	w := newWorld(seed, r, creation)
+func simulate(seed uint64, r rules, s scenario, trace func(string, ...any)) *world {
+	w := newWorld(seed, r, s)
 	w.trace = trace
 	if !w.run() {
 		w.fault("the run does not end")
 	}
-	w.checkHistory()
+	if w.forks == nil {
+		w.checkHistory()
+	} else {
+		w.checkForks()
+	}
 	return w
 }
 
@@ -231,5 +250,5 @@ func joint(from, to []filestore.MachineID) filestore.Voters {
 
 // viewOf is the view that a record accepted under a ballot stands for.
 func viewOf(rec *filestore.Record, at filestore.Ballot) register.View {
-	return register.View{Voters: rec.Voters, Basis: at}
+	return register.ViewOf(rec, at)
 }
