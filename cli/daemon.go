@@ -18,7 +18,6 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
 	"github.com/dhtfs/dhtfs/node/watch"
-	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // memoryLimit is where the garbage collector begins to try harder, unless
@@ -84,8 +83,10 @@ func runDaemon(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) 
 // starts a ring of its own.
 func foundIfNone(p paths, o *nodeOptions) (m *node.Membership, founded bool, err error) {
 	m, err = node.LoadMembership(p.Membership)
-	if err == nil && m.Departed() {
-		return nil, false, fmt.Errorf("the home %s: %w", p.place(), trust.ErrDeparted)
+	if err == nil {
+		if gone := m.Departed(); gone != nil {
+			return nil, false, fmt.Errorf("the home %s: %w", p.place(), gone)
+		}
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return m, false, err

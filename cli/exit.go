@@ -132,12 +132,18 @@ func (a *app) hintOf(id string) string {
 		return "see what is wrong:  " + a.command("status")
 	case "no_such_invite":
 		return "see which there are:  " + a.command("invite ls")
+	case "no_such_node", "ambiguous_node":
+		return "see the members and their node IDs:  " + a.command("nodes -v")
+	case "node_alive":
+		return "have it leave, on that machine:  dhtfs logout,  or shut it out:  " + a.command("nodes revoke NODE")
+	case "other_issuer_needed":
+		return "run it on another issuer; see which there are:  " + a.command("nodes")
 	case "bad_token":
 		return "paste the whole line that `dhtfs invite` printed"
-	case "invite_expired", "invite_used", "invite_revoked", "invite_unknown", "foreign":
+	case "invite_expired", "invite_used", "invite_revoked", "invite_unknown", "foreign", "wrong_machine":
 		return "ask for a new one:  dhtfs invite  on a machine of the ring"
 	case "not_issuer":
-		return "run it on the machine that started the ring"
+		return "run it on an issuer:  " + a.command("nodes") + "  tells which are,  dhtfs nodes promote NODE  there makes more"
 	case "departed", "revoked":
 		return "this node is no member any more: join with a new invite"
 	case "no_space":
@@ -155,7 +161,7 @@ func (a *app) hintOf(id string) string {
 	case "locked":
 		return "is a daemon running already?  " + a.command("status")
 	case "clock":
-		return "set this machine's clock"
+		return "set this machine's clock, or that of the other one"
 	case "last_member":
 		return "fetch what you want to keep; to stop this node:  " + a.command("down")
 	case "incompatible":

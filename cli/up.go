@@ -214,7 +214,7 @@ func runJoin(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions, to
 // join makes this home a member; the caller has its lock.
 func join(ctx context.Context, a *app, o *nodeOptions, token string) error {
 	if m, err := node.LoadMembership(a.paths.Membership); err == nil {
-		if !m.Departed() {
+		if m.Departed() == nil {
 			return alreadyMember(a)
 		}
 		kept, err := retire(a.paths, time.Now())

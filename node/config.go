@@ -52,6 +52,7 @@ type Timing struct {
 	RepairAfter time.Duration // after the ring changed near it; 15 s
 	RepairEvery time.Duration // when nothing happened; 1 min
 	JoinSettle  time.Duration // after a member came or left for good; 1 s
+	Lifetime    time.Duration // of certificates that this node issues; 90 days
 	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
 	TakeOver    time.Duration // without a majority for so long, those that are there go on alone; 1 min
 	ScrubEvery  time.Duration // everything is read and checked so often; 7 days
@@ -77,6 +78,9 @@ func (c *Config) validate() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	orElse(&c.Timing.RepairAfter, defaultRepairAfter)
 	orElse(&c.Timing.RepairEvery, defaultRepairEvery)

@@ -92,6 +92,7 @@ func TestExtraCopiesAreMadeAgain(t *testing.T) {
 
 func TestAskingForMore(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
 		m := r.Members[0]
 		for _, less := range []node.StoreOptions{{Quorum: 1}, {Replicas: 1}, {Replicas: 2}, {Replicas: 1000}} {
 			_, err := m.Store(t.Context(), "file", readerOf("content"), less)

@@ -15,6 +15,7 @@ import (
 	"github.com/dhtfs/dhtfs/internal/hostile"
 	"github.com/dhtfs/dhtfs/node/register"
 	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // message is the decoder of one message: what can be read can be written, and then
@@ -78,28 +79,36 @@ func messages() []hostile.Decoder {
 		message[rangeReply]("range reply"),
 		message[compareRequest]("compare request"),
 		message[compareReply]("compare reply"),
-		message[membersRequest]("members request"),
-		message[membersReply]("members reply"),
+		message[membersSumRequest]("members sum request"),
+		message[membersSumReply]("members sum reply"),
+		message[membersDiffRequest]("members diff request"),
+		message[membersDiffReply]("members diff reply"),
+		message[membersTellRequest]("members tell request"),
+		message[membersOfRequest]("members of request"),
 		message[selfReply]("self reply"),
-		message[joinRelay]("join relay"),
 	}
 }
 
 // calls feeds a node's own handlers: the first byte of an input is the kind of the
 // call. Calls that ask other nodes are left out, since there are none.
 func calls(tb testing.TB) hostile.Decoder {
+	caller := &trust.Certificate{Machine: MachineID{1}, Vnodes: 1}
+	ringRequest := hostile.Fill(new(chord.Request))
+	ringRequest.From = chord.Peer{ID: caller.Positions()[0], Machine: caller.Machine}
 	kinds := map[byte]any{
-		byte(callRing):     hostile.Fill(new(chord.Request)),
-		byte(callMembers):  hostile.Fill(new(membersRequest)),
-		byte(callSelf):     nil,
-		byte(callInvite):   hostile.Fill(new(joinRelay)),
-		byte(callRead):     hostile.Fill(new(readRequest)),
-		byte(callPrepare):  hostile.Fill(new(register.Prepare)),
-		byte(callAccept):   hostile.Fill(new(register.Accept)),
-		byte(callHoldings): hostile.Fill(new(holdingsRequest)),
-		byte(callList):     hostile.Fill(new(listRequest)),
-		byte(callRange):    hostile.Fill(new(rangeRequest)),
-		byte(callCompare):  hostile.Fill(new(compareRequest)),
+		byte(callRing):        ringRequest,
+		byte(callMembersSum):  hostile.Fill(new(membersSumRequest)),
+		byte(callMembersDiff): hostile.Fill(new(membersDiffRequest)),
+		byte(callMembersTell): hostile.Fill(new(membersTellRequest)),
+		byte(callMembersOf):   hostile.Fill(new(membersOfRequest)),
+		byte(callSelf):        nil,
+		byte(callRead):        hostile.Fill(new(readRequest)),
+		byte(callPrepare):     hostile.Fill(new(register.Prepare)),
+		byte(callAccept):      hostile.Fill(new(register.Accept)),
+		byte(callHoldings):    hostile.Fill(new(holdingsRequest)),
+		byte(callList):        hostile.Fill(new(listRequest)),
+		byte(callRange):       hostile.Fill(new(rangeRequest)),
+		byte(callCompare):     hostile.Fill(new(compareRequest)),
 	}
 	d := hostile.Decoder{Name: "calls of a node", Memory: 8 << 20, PerByte: 4 << 10}
 	for kind, v := range kinds {
@@ -123,7 +132,7 @@ func calls(tb testing.TB) hostile.Decoder {
 			}
 			n = idle(t)
 		}
-		from := transfer.Remote{Machine: MachineID{1}}
+		from := transfer.Remote{Machine: caller.Machine, Certificate: caller}
 		reply, err := handler{n}.Call(t.Context(), from, uint16(data[0]), data[1:])
 		if err == nil {
 			_ = encoded(reply)
@@ -181,7 +190,7 @@ func TestANodeOutlivesNonsense(t *testing.T) {
 	for kind := range uint16(64) {
 		for _, payload := range [][]byte{nil, {0xf6}, {0xa0}, {0x80}, {0xff}, encoded([]int{1}), encoded(map[int]any{1: nil})} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-			_, _ = h.Call(ctx, transfer.Remote{Machine: MachineID{1}}, kind, payload)
+			_, _ = h.Call(ctx, transfer.Remote{Machine: MachineID{1}, Certificate: &trust.Certificate{Machine: MachineID{1}}}, kind, payload)
 			cancel()
 		}
 	}

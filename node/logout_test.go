@@ -12,6 +12,7 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 func readerOf(s string) io.Reader { return strings.NewReader(s) }
@@ -27,7 +28,7 @@ func TestAllButOneLogOut(t *testing.T) {
 			assert.Empty(t, report.Short)
 			assert.Less(t, report.Elapsed, 30*time.Second)
 			r.Ended(m)
-			assert.True(t, m.Membership.Departed())
+			assert.ErrorIs(t, m.Membership.Departed(), trust.ErrDeparted)
 			assert.Empty(t, r.Lacks(), "when %s has left", m.Host)
 			for _, other := range r.Up() {
 				r.Eventually(20*time.Second, "it is no member any more", func() bool {
@@ -96,7 +97,7 @@ func TestACrashDuringLogout(t *testing.T) {
 			time.Sleep(after * time.Millisecond)
 			r.Crash(leaving)
 			<-ended
-			if !leaving.Membership.Departed() {
+			if leaving.Membership.Departed() == nil {
 				r.Start(leaving)
 				r.Ready(leaving)
 			}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -19,6 +18,7 @@ import (
 const (
 	gossipEvery  = 10 * time.Second
 	gossipFanout = 3
+	tellAtOnce   = 64               // members that are told at once that one is out
 	leavingFor   = 30 * time.Second // how long a member that said it is leaving is believed; it repeats it
 )
 
@@ -214,52 +214,8 @@ func (m *members) save() {
 	}
 }
 
-// onMembers compares sets with a peer that asks to.
-func (n *Node) onMembers(req membersRequest) (membersReply, error) {
-	if req.Set != nil {
-		changed, err := n.members.set.Merge(req.Set)
-		if err != nil {
-			n.log.Warn("refused a part of a member set", "err", err)
-		}
-		if changed {
-			n.membersChanged()
-		}
-	}
-	reply := membersReply{Digest: n.members.set.Digest()}
-	if reply.Digest != req.Digest {
-		reply.Set = n.members.set.Encode()
-	}
-	return reply, nil
-}
-
-// gossip compares member sets with one machine, both ways.
-func (n *Node) gossip(ctx context.Context, with MachineID) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	req := membersRequest{Digest: n.members.set.Digest()}
-	var reply membersReply
-	if err := n.net.Call(ctx, n.members.peer(with), callMembers, req, &reply); err != nil {
-		return err
-	}
-	if reply.Set == nil {
-		return nil
-	}
-	changed, err := n.members.set.Merge(reply.Set)
-	if changed {
-		n.membersChanged()
-	}
-	if err != nil {
-		return err
-	}
-	req = membersRequest{Digest: n.members.set.Digest()}
-	if req.Digest == reply.Digest {
-		return nil
-	}
-	req.Set = n.members.set.Encode()
-	return n.net.Call(ctx, n.members.peer(with), callMembers, req, &reply)
-}
-
-// membersChanged stores the set, tells the ring, and has the change passed on.
+// membersChanged stores the set, tells the ring, has the change passed on, and
+// finds out what it means for this node itself.
 func (n *Node) membersChanged() {
 	before := n.members.all()
 	n.members.save()
@@ -274,34 +230,7 @@ func (n *Node) membersChanged() {
 	if !slices.EqualFunc(before, n.members.all(), same) { // and not only an address changed
 		signal(n.wake.joined)
 	}
-}
-
-// runGossip compares member sets on a schedule, and with several others at once
-// after a change.
-func (n *Node) runGossip(ctx context.Context) error {
-	for {
-		fanout := 1
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-n.wake.gossip:
-			fanout = gossipFanout
-		case <-time.After(jitter(gossipEvery)):
-		}
-		// A member whose address is not known yet cannot be told: it is the one
-		// that has to tell us. One that does not answer is made up for by another.
-		others := n.members.addressed()
-		rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
-		for _, m := range others[:min(2*fanout, len(others))] {
-			if err := n.gossip(ctx, m); err != nil {
-				n.log.Debug("could not compare members", "peer", n.members.label(m), "err", err)
-				continue
-			}
-			if fanout--; fanout == 0 {
-				break
-			}
-		}
-	}
+	n.lookAtSelf()
 }
 
 // signal wakes the receiver of a channel of capacity one, which may be awake already.

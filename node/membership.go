@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -57,10 +58,42 @@ func labelOr(label string) string {
 // ring's settings and the members it knows; on an issuer also the power to let
 // others in.
 type Membership struct {
-	identity  *trust.Identity
-	members   *trust.Members
-	authority *trust.Authority // nil: not an issuer
-	invites   *trust.Invites   // nil: not an issuer
+	identity *trust.Identity
+	members  *trust.Members
+	dir      string // where it is stored; empty: nowhere
+
+	adopting sync.Mutex // held while the certificate or the power is replaced, files included
+
+	mu     sync.Mutex
+	issuer *issuer // nil: not an issuer
+}
+
+// issuer is the power to let others in, and whom it was promised to.
+type issuer struct {
+	*trust.Authority
+	invites *trust.Invites
+}
+
+// power returns what this machine may issue with, nil if it is no issuer.
+func (m *Membership) power() *issuer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.issuer
+}
+
+// empower makes this machine an issuer.
+func (m *Membership) empower(a *trust.Authority) error {
+	invites, err := trust.LoadInvites(inDir(m.dir, invitesFile))
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.issuer != nil {
+		invites = m.issuer.invites
+	}
+	m.issuer = &issuer{a, invites}
+	return nil
 }
 
 // Found makes a new ring with this machine as its only member and its issuer.
@@ -74,13 +107,12 @@ func Found(dir string, o RingOptions) (*Membership, error) {
 		return nil, err
 	}
 	now := time.Now()
-	pub := key.Public().(ed25519.PublicKey)
-	authority, err := trust.CreateRing(o.Name, o.N, o.W, o.R, pub, now)
+	authority, err := trust.CreateRing(o.Name, o.N, o.W, o.R, key, now)
 	if err != nil {
 		return nil, err
 	}
 	members := trust.NewMembers(authority.Root())
-	chain, err := authority.Issue(pub, o.Label, o.VNodes, members, now)
+	chain, err := authority.Issue(key.Public().(ed25519.PublicKey), o.Label, o.VNodes, members, now)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +123,8 @@ func Found(dir string, o RingOptions) (*Membership, error) {
 	if _, err := members.Add(chain); err != nil {
 		return nil, err
 	}
-	m := &Membership{identity: identity, members: members, authority: authority}
-	if m.invites, err = trust.LoadInvites(inDir(dir, invitesFile)); err != nil {
+	m := &Membership{identity: identity, members: members, dir: dir}
+	if err := m.empower(authority); err != nil {
 		return nil, err
 	}
 	if dir != "" {
@@ -100,7 +132,7 @@ func Found(dir string, o RingOptions) (*Membership, error) {
 			return nil, err
 		}
 	}
-	return m, m.save(dir)
+	return m, m.save()
 }
 
 // JoinOptions say how a machine joins.
@@ -113,25 +145,33 @@ type JoinOptions struct {
 	Dial transfer.DialFunc
 }
 
+// graceOfClocks is how far this machine's clock may be ahead of the issuer's, whose
+// clock decides whether an invite has expired.
+const graceOfClocks = 24 * time.Hour
+
 // Join redeems an invite at the ring that issued it. It may be tried again
 // after a failure: with a Dir, the same key gets the same place. The errors are
 // those of trust.ParseToken and trust.Invites, and transfer.ErrUnreachable when
 // none of the token's addresses answers.
 func Join(ctx context.Context, o JoinOptions) (*Membership, error) {
-	token, err := trust.ParseToken(o.Token, time.Now())
-	if err != nil {
-		return nil, err
+	now := time.Now()
+	token, expired := trust.ParseToken(o.Token, now)
+	if expired != nil && !(errors.Is(expired, trust.ErrTokenExpired) && now.Before(time.Unix(token.Expires, 0).Add(graceOfClocks))) {
+		return nil, expired
 	}
 	key, err := machineKey(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{}
+	m := &Membership{dir: o.Dir}
 	m.identity, m.members, err = transfer.JoinRing(ctx, token, key, labelOr(o.Label), cmp.Or(o.VNodes, 1), o.Dial, nil)
+	if err != nil && expired != nil && errors.Is(err, transfer.ErrUnreachable) {
+		err = errors.Join(expired, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return m, m.save(o.Dir)
+	return m, m.save()
 }
 
 // LoadMembership reads what Found or Join stored. The error is fs.ErrNotExist
@@ -141,29 +181,28 @@ func LoadMembership(dir string) (*Membership, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{identity: identity}
+	m := &Membership{identity: identity, dir: dir}
 	if m.members, err = trust.LoadMembers(identity.Root(), filepath.Join(dir, membersFile)); err != nil {
 		return nil, err
 	}
-	m.authority, err = trust.LoadAuthority(dir)
+	authority, err := trust.LoadAuthority(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	m.invites, err = trust.LoadInvites(filepath.Join(dir, invitesFile))
-	return m, err
+	return m, m.empower(authority)
 }
 
-func (m *Membership) save(dir string) error {
-	if dir == "" {
+func (m *Membership) save() error {
+	if m.dir == "" {
 		return nil
 	}
-	if err := m.members.Save(filepath.Join(dir, membersFile)); err != nil {
+	if err := m.members.Save(filepath.Join(m.dir, membersFile)); err != nil {
 		return err
 	}
-	return m.identity.Save(dir)
+	return m.identity.Save(m.dir)
 }
 
 // RingName is the name that the ring was created with.
@@ -175,8 +214,17 @@ func (m *Membership) Label() string { return m.identity.Certificate().Label }
 // Machine is this machine's ID.
 func (m *Membership) Machine() MachineID { return m.identity.Machine() }
 
-// Departed reports whether this machine has left the ring or was removed from it.
-func (m *Membership) Departed() bool { return m.members.Check(m.Machine()) != nil }
+// Departed tells why this machine is no member any more: trust.ErrDeparted when it
+// has left or was forgotten, trust.ErrRevoked. It is nil while it is one.
+func (m *Membership) Departed() error {
+	switch x, _ := m.members.Get(m.Machine()); x.State {
+	case trust.Present, trust.Orphaned: // of the latter others may vouch by now
+		return nil
+	case trust.Revoked:
+		return trust.ErrRevoked
+	}
+	return trust.ErrDeparted
+}
 
 // Positions are this machine's places on the ring.
 func (m *Membership) Positions() []chord.ID {

@@ -51,10 +51,11 @@ type coding struct {
 
 // wake carries signals between a node's goroutines.
 type wake struct {
-	gossip chan struct{} // the member set changed
-	joined chan struct{} // members came or left for good
-	left   chan struct{} // closed: this node has left the ring
-
+	gossip   chan struct{} // the member set changed
+	joined   chan struct{} // members came or left for good
+	left     chan struct{} // closed: this node has left the ring
+	expelled chan struct{} // an issuer has said that this node is no member
+	renew    chan struct{} // the certificate may be due
 	degraded chan struct{} // the disk has failed
 }
 
@@ -62,6 +63,7 @@ type wake struct {
 type state struct {
 	started time.Time
 	leaving atomic.Bool
+	refused atomic.Pointer[string] // why other members refuse this node; nil: they do not, as far as it knows
 }
 
 // New opens a node's store and prepares everything; it starts nothing. After an
@@ -75,7 +77,8 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
 		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto)},
 		tasks:  newTasks(), state: state{started: time.Now()},
-		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{}), degraded: make(chan struct{}, 1)},
+		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{}),
+			expelled: make(chan struct{}, 1), renew: make(chan struct{}, 1), degraded: make(chan struct{}, 1)},
 	}
 	if err := n.open(); err != nil {
 		err = errors.Join(err, cfg.Listener.Close())
@@ -88,7 +91,7 @@ func New(cfg Config) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
-	if err := n.membership.members.Check(n.self()); err != nil {
+	if err := n.membership.Departed(); err != nil {
 		return fmt.Errorf("open node: %w", err)
 	}
 	n.members = newMembers(n.membership.members, n.self(), inDir(n.cfg.StateDir, membersFile), n.log)
@@ -110,9 +113,15 @@ func (n *Node) open() (err error) {
 	if _, err := n.members.set.Announce(n.membership.identity, n.cfg.Advertise, n.cfg.Label, n.cfg.Version); err != nil {
 		return fmt.Errorf("announce addresses: %w", err)
 	}
+	if power := n.membership.power(); power != nil {
+		power.Lifetime = n.cfg.Timing.Lifetime
+		if _, err := n.members.set.Empower(power.Authority); err != nil {
+			return err
+		}
+	}
 	n.members.save()
 	n.net, err = transfer.New(transfer.Config{
-		Identity: n.membership.identity, Handler: handler{n}, Version: n.cfg.Version, Join: n.onJoin, Dial: n.cfg.Dial,
+		Identity: n.membership.identity, Handler: handler{n}, Version: n.cfg.Version, Join: n.onJoin, Issuer: n.issuerOf, Dial: n.cfg.Dial,
 		Check: n.members.set.Check, Errors: wireErrors(), Now: n.cfg.Now, Logger: n.log,
 	})
 	if err != nil {
@@ -133,7 +142,8 @@ func (n *Node) open() (err error) {
 
 // Run is the node's life: it joins the ring, serves, repairs and gossips until
 // ctx ends or the node has logged out, and returns when all it started has
-// ended and the store is closed.
+// ended and the store is closed. The error is trust.ErrRevoked or
+// trust.ErrDeparted when an issuer has said that this node is no member any more.
 func (n *Node) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -142,6 +152,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.ring.Run(ctx) })
 	g.Go(func() error { return n.runGossip(ctx) })
 	g.Go(func() error { return n.runRepair(ctx) })
+	g.Go(func() error { return n.runRenewal(ctx) })
 	g.Go(func() error { return n.runSweep(ctx) })
 	g.Go(func() error { return n.runHeal(ctx) })
 	g.Go(func() error { return n.runScrub(ctx) })
@@ -150,10 +161,13 @@ func (n *Node) Run(ctx context.Context) error {
 		select {
 		case <-n.wake.left:
 			cancel()
+		case <-n.wake.expelled:
+			return n.membership.Departed()
 		case <-ctx.Done():
 		}
 		return nil
 	})
+	n.lookAtSelf()
 	signal(n.wake.gossip) // others are to learn this node's addresses
 	err := g.Wait()
 	err = errors.Join(err, n.net.Close())
@@ -191,6 +205,8 @@ func (n *Node) alone() bool {
 }
 
 const readyPoll = 25 * time.Millisecond
+
+func (n *Node) now() time.Time { return n.cfg.Now() }
 
 func (n *Node) self() MachineID { return n.membership.Machine() }
 

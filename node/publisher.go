@@ -71,23 +71,19 @@ func (n *Node) checkRecord(ctx context.Context, from MachineID, name string, rec
 
 // learnMember asks a machine for what its member set has of another.
 func (n *Node) learnMember(ctx context.Context, machine, from MachineID) error {
-	var reply entriesReply
-	if err := n.call(ctx, from, callEntries, entriesRequest{Machines: []MachineID{machine}}, &reply); err != nil {
+	var reply membersOfReply
+	if err := n.call(ctx, from, callMembersOf, membersOfRequest{Machines: []MachineID{machine}}, &reply); err != nil {
 		return err
 	}
-	changed, err := n.members.set.Merge(reply.Set)
-	if changed {
-		n.membersChanged()
-	}
-	return err
+	return n.mergeMembers(reply.Set)
 }
 
 // maxEntries bounds the machines that one call asks about.
 const maxEntries = 64
 
-func (n *Node) onEntries(r entriesRequest) (entriesReply, error) {
+func (n *Node) onMembersOf(r membersOfRequest) (membersOfReply, error) {
 	if len(r.Machines) > maxEntries {
-		return entriesReply{}, fmt.Errorf("%w: %d machines in one call", transfer.ErrTooLarge, len(r.Machines))
+		return membersOfReply{}, fmt.Errorf("%w: %d machines in one call", transfer.ErrTooLarge, len(r.Machines))
 	}
-	return entriesReply{Set: n.members.set.EncodeOf(r.Machines...)}, nil
+	return membersOfReply{Set: n.members.set.EncodeOf(r.Machines...)}, nil
 }

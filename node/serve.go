@@ -2,11 +2,10 @@ package node
 
 import (
 	"context"
-	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -49,17 +48,19 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	switch kind {
 	case callRing:
 		return serve(payload, func(r chord.Request) (any, error) {
-			if r.From.Machine != from.Machine {
-				return nil, fmt.Errorf("%w: a ring message in another machine's name", transfer.ErrDenied)
+			if !isPosition(from.Certificate, r.From) {
+				return nil, fmt.Errorf("%w: a ring message in another position's name", transfer.ErrDenied)
 			}
 			return n.ring.Handle(ctx, r)
 		})
-	case callMembers:
-		return serve(payload, func(r membersRequest) (any, error) { return n.onMembers(r) })
+	case callMembersSum:
+		return serve(payload, func(r membersSumRequest) (any, error) { return n.onMembersSum(r) })
+	case callMembersDiff:
+		return serve(payload, func(r membersDiffRequest) (any, error) { return n.onMembersDiff(r) })
+	case callMembersTell:
+		return serve(payload, func(r membersTellRequest) (any, error) { return nil, n.onMembersTell(r) })
 	case callSelf:
 		return n.onSelf(), nil
-	case callInvite:
-		return serve(payload, func(r joinRelay) (any, error) { return n.onRelayedJoin(r) })
 	case callRead:
 		return serve(payload, func(r readRequest) (any, error) { return n.onRead(r) })
 	case callPrepare:
@@ -90,8 +91,8 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r listRequest) (any, error) { return n.onList(r) })
 	case callRange:
 		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
-	case callEntries:
-		return serve(payload, func(r entriesRequest) (any, error) { return n.onEntries(r) })
+	case callMembersOf:
+		return serve(payload, func(r membersOfRequest) (any, error) { return n.onMembersOf(r) })
 	case callCompare:
 		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r) })
 	case callLeaving:
@@ -141,6 +142,9 @@ type ringTransport struct{ n *Node }
 // Call implements chord.Transport.
 func (t ringTransport) Call(ctx context.Context, to chord.Peer, req chord.Request) (chord.Reply, error) {
 	var reply chord.Reply
+	if x, known := t.n.members.set.Get(to.Machine); known && !isPosition(&x.Certificate, to) {
+		return reply, fmt.Errorf("%w: a position that is not that machine's", transfer.ErrDenied)
+	}
 	peer := t.n.members.peer(to.Machine)
 	if len(peer.Addrs) == 0 {
 		peer = transfer.Peer{Machine: to.Machine, Addrs: strings.Split(to.Addr, ",")}
@@ -149,43 +153,11 @@ func (t ringTransport) Call(ctx context.Context, to chord.Peer, req chord.Reques
 	return reply, err
 }
 
+// isPosition reports whether a place on the ring is the one that its machine's
+// certificate gives it: nobody chooses its own.
+func isPosition(cert *trust.Certificate, p chord.Peer) bool {
+	return cert.Machine == p.Machine && slices.Contains(cert.Positions(), [20]byte(p.ID))
+}
+
 // seed makes the ring's random choices differ from machine to machine.
 func seed(m MachineID) uint64 { return binary.BigEndian.Uint64(m[:8]) }
-
-// onJoin answers a machine that wants to join: here, or by the issuer.
-func (n *Node) onJoin(ctx context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error) {
-	if n.membership.authority != nil {
-		return n.admit(pub, req)
-	}
-	relay := joinRelay{Key: pub, Request: req}
-	for _, m := range n.members.issuers() {
-		var reply []byte
-		err := n.net.Call(ctx, n.members.peer(m), callInvite, relay, &reply)
-		if err == nil || !elsewhere(err) {
-			return reply, err
-		}
-	}
-	return nil, fmt.Errorf("%w: the machine that made the invite does not answer", ErrUnavailable)
-}
-
-func (n *Node) onRelayedJoin(r joinRelay) ([]byte, error) {
-	if n.membership.authority == nil {
-		return nil, ErrNotIssuer
-	}
-	if len(r.Key) != ed25519.PublicKeySize {
-		return nil, trust.ErrBadRequest
-	}
-	return n.admit(ed25519.PublicKey(r.Key), r.Request)
-}
-
-// admit lets a machine in.
-func (n *Node) admit(pub ed25519.PublicKey, req []byte) ([]byte, error) {
-	reply, err := n.membership.authority.Admit(n.membership.invites, n.members.set, pub, req, time.Now())
-	if err != nil {
-		n.log.Warn("refused a machine that wanted to join", "err", err)
-		return nil, err
-	}
-	n.log.Info("a machine joined", "peer", n.members.label(trust.MachineOf(pub)))
-	n.membersChanged()
-	return reply, nil
-}

@@ -250,6 +250,7 @@ func TestSmallRings(t *testing.T) {
 
 func TestMoreThanUsual(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
 		_, err := r.Members[0].Store(t.Context(), "file", bytes.NewReader([]byte("x")), node.StoreOptions{Quorum: 3})
 		require.NoError(t, err)
 		r.Acknowledged("file", []byte("x"))

@@ -32,6 +32,7 @@ func (n *Node) Status(ctx context.Context) Status {
 		s.Degraded = err.Error()
 	}
 	s.Warnings = append(s.Warnings, n.warnOfDamage()...)
+	s.Warnings = append(s.Warnings, n.warnOfMembership()...)
 	if !n.store.XattrOK() {
 		s.Warnings = append(s.Warnings, "the file system keeps no extended attributes: if registers.db is lost it cannot be rebuilt from the files")
 	}
@@ -92,6 +93,7 @@ func (n *Node) Members(ctx context.Context) []Member {
 		a := <-answers
 		x, _ := n.members.set.Get(a.from)
 		m := Member{Label: n.members.label(a.from), Machine: a.from, Version: x.Version, State: Silent, Self: a.from == n.self()}
+		m.Issuer, m.Expires = x.Issuing, x.NotAfter
 		if p := x.Positions(); len(p) > 0 {
 			m.ID = p[0]
 		}

@@ -199,6 +199,8 @@ type Member struct {
 	Self     bool
 	Degraded string        // why it is degraded
 	Clock    time.Duration // how far its clock is ahead of this node's, give or take half a round trip
+	Issuer   bool          // it can let machines in
+	Expires  time.Time     // its certificate, unless it is renewed before
 }
 
 // RingPosition is one position with its neighbours, as its node reports them.

@@ -8,27 +8,29 @@ import (
 	"github.com/dhtfs/dhtfs/node/register"
 )
 
-// Kinds of control calls. The numbers are on the wire: append only.
+// Kinds of control calls. The numbers are on the wire: append only. 2 and 4 were
+// whole member sets and relayed joins.
 const (
-	callRing     uint16 = 1  // chord.Request -> chord.Reply
-	callMembers  uint16 = 2  // membersRequest -> membersReply
-	callSelf     uint16 = 3  // nothing -> selfReply
-	callInvite   uint16 = 4  // joinRelay -> the issuer's reply as it is
-	callRead     uint16 = 10 // readRequest -> register.Answer
-	callPrepare  uint16 = 11 // register.Prepare -> register.Answer
-	callAccept   uint16 = 12 // register.Accept -> register.Answer
-	callChange   uint16 = 13 // changeRequest -> changeReply
-	callObtain   uint16 = 14 // obtainRequest -> nothing
-	callHoldings uint16 = 15 // holdingsRequest -> holdingsReply
-	callList     uint16 = 16 // listRequest -> listReply
-	callRange    uint16 = 17 // rangeRequest -> rangeReply
-	callLeaving  uint16 = 18 // nothing -> nothing
-	callEntries  uint16 = 19 // entriesRequest -> entriesReply
-	callCopy     uint16 = 24 // copyRequest -> changeReply
-	callKeep     uint16 = 25 // keepRequest -> nothing
-	callDegraded uint16 = 26 // nothing -> nothing
-	callCompare  uint16 = 30 // compareRequest -> compareReply
-	callForget   uint16 = 31 // forgetRequest -> forgetReply
+	callRing        uint16 = 1  // chord.Request -> chord.Reply
+	callSelf        uint16 = 3  // nothing -> selfReply
+	callRead        uint16 = 10 // readRequest -> register.Answer
+	callPrepare     uint16 = 11 // register.Prepare -> register.Answer
+	callAccept      uint16 = 12 // register.Accept -> register.Answer
+	callChange      uint16 = 13 // changeRequest -> changeReply
+	callObtain      uint16 = 14 // obtainRequest -> nothing
+	callHoldings    uint16 = 15 // holdingsRequest -> holdingsReply
+	callList        uint16 = 16 // listRequest -> listReply
+	callRange       uint16 = 17 // rangeRequest -> rangeReply
+	callLeaving     uint16 = 18 // nothing -> nothing
+	callMembersOf   uint16 = 19 // membersOfRequest -> membersOfReply
+	callMembersSum  uint16 = 20 // membersSumRequest -> membersSumReply
+	callMembersDiff uint16 = 21 // membersDiffRequest -> membersDiffReply
+	callMembersTell uint16 = 22 // membersTellRequest -> nothing
+	callCopy        uint16 = 24 // copyRequest -> changeReply
+	callKeep        uint16 = 25 // keepRequest -> nothing
+	callDegraded    uint16 = 26 // nothing -> nothing
+	callCompare     uint16 = 30 // compareRequest -> compareReply
+	callForget      uint16 = 31 // forgetRequest -> forgetReply
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -256,23 +258,42 @@ type rangeEntry struct {
 	Old    bool  `cbor:"7,keyasint,omitempty"` // a tombstone that is old enough to be forgotten
 }
 
-// membersRequest compares member sets; Set is sent once the digests differ.
-type membersRequest struct {
+// membersSumRequest compares whole member sets; the summary's parts are answered once
+// the digests differ.
+type membersSumRequest struct {
 	Digest [32]byte `cbor:"1,keyasint"`
-	Set    []byte   `cbor:"2,keyasint,omitempty"`
 }
 
-type membersReply struct {
-	Digest [32]byte `cbor:"1,keyasint"`
-	Set    []byte   `cbor:"2,keyasint,omitempty"`
+type membersSumReply struct {
+	Digest  [32]byte `cbor:"1,keyasint"`
+	Buckets []byte   `cbor:"2,keyasint,omitempty"`
 }
 
-// entriesRequest asks for what the callee's member set has of some machines.
-type entriesRequest struct {
+// membersDiffRequest says what the caller has in some buckets of its member set.
+type membersDiffRequest struct {
+	Buckets []byte `cbor:"1,keyasint"`
+	Have    []byte `cbor:"2,keyasint"`
+}
+
+// membersDiffReply has entries that the caller lacks, and the machines whose entries
+// the callee lacks. More: not all of them.
+type membersDiffReply struct {
+	Set  []byte      `cbor:"1,keyasint"`
+	Want []MachineID `cbor:"2,keyasint"`
+	More bool        `cbor:"3,keyasint,omitempty"`
+}
+
+// membersTellRequest brings entries that the callee lacks.
+type membersTellRequest struct {
+	Set []byte `cbor:"1,keyasint"`
+}
+
+// membersOfRequest asks for what the callee's member set has of some machines.
+type membersOfRequest struct {
 	Machines []MachineID `cbor:"1,keyasint"`
 }
 
-type entriesReply struct {
+type membersOfReply struct {
 	Set []byte `cbor:"1,keyasint"`
 }
 
@@ -294,10 +315,4 @@ type wirePosition struct {
 	Self        chord.Peer   `cbor:"1,keyasint"`
 	Predecessor *chord.Peer  `cbor:"2,keyasint"`
 	Successors  []chord.Peer `cbor:"3,keyasint"`
-}
-
-// joinRelay carries a joiner's request to the issuer that can redeem it.
-type joinRelay struct {
-	Key     []byte `cbor:"1,keyasint"`
-	Request []byte `cbor:"2,keyasint"`
 }

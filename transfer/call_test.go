@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -187,8 +188,8 @@ func TestRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, r *ring) {
 		var gone MachineID
 		b := r.start("b", echo, func(c *Config) {
-			c.Check = func(m MachineID) error {
-				if m == gone {
+			c.Check = func(cert *trust.Certificate) error {
+				if cert.Machine == gone {
 					return trust.ErrRevoked
 				}
 				return nil
@@ -288,16 +289,22 @@ func TestConfigIsChecked(t *testing.T) {
 	require.Error(t, err, "a number of this package")
 }
 
+// issuing serves joiners at the issuer's own machine, whose host is called b.
+func (r *ring) issuing(invites *trust.Invites, members *trust.Members) *member {
+	return r.start("b", echo, func(c *Config) {
+		c.Identity = r.first
+		c.Join = func(_ context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error) {
+			return r.auth.Admit(invites, members, pub, req, time.Now())
+		}
+	})
+}
+
 func TestJoinRing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *ring) {
 		invites, err := trust.LoadInvites(t.TempDir() + "/invites")
 		require.NoError(t, err)
 		members := trust.NewMembers(r.auth.Root())
-		b := r.start("b", echo, func(c *Config) {
-			c.Join = func(_ context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error) {
-				return r.auth.Admit(invites, members, pub, req, time.Now())
-			}
-		})
+		r.issuing(invites, members)
 		token, err := invites.Create(r.auth, []string{"void:1", "b:1"}, time.Hour, 1, time.Now())
 		require.NoError(t, err)
 		key := newKey(t)
@@ -316,8 +323,90 @@ func TestJoinRing(t *testing.T) {
 		closed := r.start("c", echo, nil)
 		token.Addrs = closed.peer.Addrs
 		_, _, err = JoinRing(t.Context(), token, key, "new", 2, r.net.Dialer("n"), nil)
-		require.Error(t, err, "nobody is let in there")
-		assert.NotNil(t, b)
+		require.ErrorIs(t, err, ErrIncompatible, "nobody is let in there")
+	})
+}
+
+func TestJoiningThroughAnotherMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		invites, err := trust.LoadInvites(t.TempDir() + "/invites")
+		require.NoError(t, err)
+		members := trust.NewMembers(r.auth.Root())
+		b := r.issuing(invites, members)
+		relayed := 0
+		issuer := b.peer.Addrs
+		c := r.start("c", echo, func(c *Config) {
+			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) { return nil, errTest }
+			c.Issuer = func(want MachineID) ([]string, error) {
+				relayed++
+				if want != b.peer.Machine && want != (MachineID{}) {
+					return nil, ErrUnreachable
+				}
+				return issuer, nil
+			}
+		})
+		token, err := invites.Create(r.auth, c.peer.Addrs, time.Hour, 1, time.Now())
+		require.NoError(t, err)
+		key := newKey(t)
+		id, _, err := JoinRing(t.Context(), token, key, "new", 1, r.net.Dialer("n"), nil)
+		require.NoError(t, err)
+		assert.Equal(t, 1, relayed)
+
+		a := r.start("a", echo, func(c *Config) { c.Identity = id })
+		reply, err := a.Renew(t.Context(), MachineID{}, c.peer.Addrs)
+		require.NoError(t, err)
+		require.NoError(t, id.AcceptRenewal(members, reply))
+
+		issuer = []string{"void:1"}
+		_, _, err = JoinRing(t.Context(), token, key, "new", 1, r.net.Dialer("n"), nil)
+		require.ErrorIs(t, err, ErrUnreachable, "the relay has no way on")
+		issuer = c.peer.Addrs
+		_, _, err = JoinRing(t.Context(), token, key, "new", 1, r.net.Dialer("n"), nil)
+		require.Error(t, err, "in a circle")
+		c.stop()
+	})
+}
+
+// Another member of the ring that says it is the one does not get to see it either.
+func TestTheSecretIsNotShownToAnotherMember(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		asked := false
+		join := func(c *Config) {
+			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) {
+				asked = true
+				return nil, errTest
+			}
+		}
+		b := r.start("b", echo, join)
+		token := trust.Token{
+			Ring: r.auth.Root().ID(), Root: r.auth.Root().Fingerprint(), Issuer: r.auth.Machine(), Addrs: []string{"b:1"},
+		}
+		_, _, err := JoinRing(t.Context(), token, newKey(t), "x", 1, r.net.Dialer("n"), nil)
+		require.ErrorIs(t, err, trust.ErrWrongMachine)
+		relay := r.start("c", echo, func(c *Config) {
+			join(c)
+			c.Issuer = func(MachineID) ([]string, error) { return b.peer.Addrs, nil }
+		})
+		token.Addrs = relay.peer.Addrs
+		_, _, err = JoinRing(t.Context(), token, newKey(t), "x", 1, r.net.Dialer("n"), nil)
+		require.ErrorIs(t, err, trust.ErrWrongMachine)
+		assert.False(t, asked)
+	})
+}
+
+// A joiner of another version is told so.
+func TestJoinersOfAnotherVersion(t *testing.T) {
+	bubble(t, func(t *testing.T, r *ring) {
+		b := r.start("b", echo, func(c *Config) {
+			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) { return nil, errTest }
+		})
+		token := trust.Token{Ring: r.auth.Root().ID(), Root: r.auth.Root().Fingerprint(), Issuer: b.peer.Machine}
+		cfg, err := trust.JoinTLS(newKey(t), token, time.Now)
+		require.NoError(t, err)
+		cfg.NextProtos = []string{"dhtfs-join/9"}
+		conn, err := r.net.Dialer("j")(t.Context(), "tcp", "b:1")
+		require.NoError(t, err)
+		require.ErrorIs(t, handshakeError(tls.Client(conn, cfg).Handshake()), ErrIncompatible)
 	})
 }
 

@@ -27,6 +27,9 @@ type Remote struct {
 	Addr    string // as seen on this connection, host:port
 	Label   string // of its certificate
 	Version string // of its software, by its own account
+	// Certificate is what it has shown; its key, place on the ring and issuers are
+	// proved, and it was valid when the connection was made.
+	Certificate *trust.Certificate
 }
 
 // Handler serves peers. Its methods are called concurrently.
@@ -42,8 +45,8 @@ type Handler interface {
 	Stream(ctx context.Context, from Remote, kind uint16, header []byte, s *Stream) error
 }
 
-// JoinHandler answers the encoded join request of the machine whose key is pub: an
-// issuer with [trust.Authority.Admit], another member by passing it on.
+// JoinHandler answers the encoded join request of the machine whose key is pub, as
+// an issuer does with [trust.Authority.Admit].
 type JoinHandler func(ctx context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error)
 
 // DialFunc opens a connection, as net.Dialer.DialContext does.
@@ -57,9 +60,12 @@ type Config struct {
 	Version  string      // of the software, told to peers
 	Join     JoinHandler // nil: nobody is let in here
 	Dial     DialFunc    // nil: a net.Dialer
+	// Issuer tells where joiners are passed on to who want a certain issuer, or any
+	// if it is zero: no address means that Join is for them. Nil: it always is.
+	Issuer func(MachineID) (addrs []string, err error)
 	// Check refuses machines that are no members any more; its error is told to
 	// them. It is asked once for a connection. Nil: none are refused.
-	Check  func(MachineID) error
+	Check  func(*trust.Certificate) error
 	Errors []CodedError // errors of the handler that keep their identity on the wire
 	Logger *slog.Logger // nil: nothing is logged
 	// Now is the clock that certificates are checked by. Nil: time.Now. Everything
@@ -115,7 +121,10 @@ func (c *Config) setDefaults() {
 		c.Dial = new(net.Dialer).DialContext
 	}
 	if c.Check == nil {
-		c.Check = func(MachineID) error { return nil }
+		c.Check = func(*trust.Certificate) error { return nil }
+	}
+	if c.Issuer == nil {
+		c.Issuer = func(MachineID) ([]string, error) { return nil, nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

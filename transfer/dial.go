@@ -104,7 +104,7 @@ func (e *Endpoint) greet(w *wire, role uint8) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.cfg.Check(cert.Machine); err != nil {
+	if err := e.cfg.Check(cert); err != nil {
 		return nil, err
 	}
 	peer, err := e.hello(role).exchange(w, e.codes, cert.Machine)
@@ -112,8 +112,11 @@ func (e *Endpoint) greet(w *wire, role uint8) (*link, error) {
 		return nil, err
 	}
 	w.frameLimit = e.cfg.Silence
-	return &link{wire: w, role: role, remote: Remote{Machine: cert.Machine, Label: cert.Label, Version: peer.Version}}, nil
+	return &link{wire: w, role: role, remote: Remote{Machine: cert.Machine, Label: cert.Label, Version: peer.Version, Certificate: cert}}, nil
 }
+
+// noProtocol is the alert of a side that speaks none of the protocols offered (RFC 7301).
+const noProtocol = tls.AlertError(120)
 
 // handshakeError tells apart who refused whom, and that nobody answered.
 func handshakeError(err error) error {
@@ -124,6 +127,8 @@ func handshakeError(err error) error {
 		trust.ErrWrongMachine, trust.ErrRevoked, trust.ErrDeparted,
 		ErrIncompatible, ErrProtocol, ErrTooLarge, ErrDenied):
 		return err
+	case errors.As(err, &alert) && alert.Op == "remote error" && alert.Err.Error() == noProtocol.Error():
+		return fmt.Errorf("%w: the other side speaks another version of the protocol", ErrIncompatible)
 	case errors.As(err, &alert) && alert.Op == "remote error": // as crypto/tls calls an alert
 		return fmt.Errorf("%w: the other side does not accept this machine's certificate: %w", ErrDenied, err)
 	}

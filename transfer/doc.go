@@ -14,9 +14,13 @@
 //
 // TLS 1.3 with ALPN "dhtfs/1": both certificates lead to the ring's root. The
 // dialling side then sends a Hello, the accepting side answers with its own or with
-// an Error that says why not. With ALPN "dhtfs-join/1" the dialling side has a
-// self-signed certificate, sends one Join and gets one JoinReply or Error; nothing
-// else is served there. See package trust.
+// an Error that says why not. With ALPN "dhtfs-join/2" the dialling side has a
+// self-signed certificate and says by JoinTo which issuer it wants. Where that is
+// this machine the answer is JoinVia; the other then sends one Join and gets one
+// JoinReply or Error. Where it is not, JoinVia says so, and from then on both sides'
+// bytes are carried to the issuer and back: within, the joiner begins a connection
+// of the same kind with the issuer itself, and shows the secret to nobody else.
+// Nothing else is served to a joiner. See package trust.
 //
 // # Frames
 //
@@ -51,6 +55,8 @@
 //
 //	48 Join        CBOR, trust.JoinRequest
 //	49 JoinReply   CBOR, trust.JoinReply
+//	50 JoinTo      CBOR: 1 machine ID of the issuer, zero for any
+//	51 JoinVia     CBOR: 1 whether this side passes the connection on
 //
 // A stream begins with Open and ends when both sides have sent Done; the accepting
 // side does so when its handler has returned. After an Error on a bulk connection

@@ -66,6 +66,7 @@ var builtin = []CodedError{
 	{34, trust.ErrInviteExpired},
 	{35, trust.ErrInviteRevoked},
 	{36, trust.ErrBadRequest},
+	{37, trust.ErrNoMember},
 	{1, ErrInternal},
 }
 

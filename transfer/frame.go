@@ -47,6 +47,8 @@ const (
 
 	frameJoin      frameType = 48
 	frameJoinReply frameType = 49
+	frameJoinTo    frameType = 50
+	frameJoinVia   frameType = 51
 )
 
 // bounds returns the least and the greatest payload of a frame type; ok is false
@@ -77,6 +79,8 @@ func (t frameType) bounds() (least, most int, ok bool) {
 		return 1, MaxPayload, true
 	case frameJoin:
 		return 1, 4 << 10, true
+	case frameJoinTo, frameJoinVia:
+		return 1, 256, true
 	case frameJoinReply:
 		return 1, 32 << 20, true
 	}

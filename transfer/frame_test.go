@@ -54,6 +54,8 @@ func TestGoldenFrames(t *testing.T) {
 			appendFrame(nil, frameJoin, trust.JoinRequest{Secret: secret, Label: "x", Vnodes: 2}.Encode()),
 			"3000000029" + "a3" + "015820cc" + zeros(31) + "026178" + "0302",
 		},
+		"join to":  {appendFrame(nil, frameJoinTo, mustMarshal(joinTo{secret})), "3200000024" + "a1" + "015820cc" + zeros(31)},
+		"join via": {appendFrame(nil, frameJoinVia, mustMarshal(joinVia{Relayed: true})), "3300000003" + "a101f5"},
 		"join reply": {
 			appendFrame(nil, frameJoinReply, mustMarshal(trust.JoinReply{Chain: [][]byte{{1}}, Members: []byte{2}})),
 			"3100000008" + "a2" + "01" + "814101" + "02" + "4102",

@@ -44,9 +44,10 @@ var errTest = errors.New("test error")
 
 // ring makes members of one ring and serves them on an in-memory network.
 type ring struct {
-	tb   testing.TB
-	auth *trust.Authority
-	net  *memnet.Network
+	tb    testing.TB
+	auth  *trust.Authority
+	first *trust.Identity // of the issuer's machine
+	net   *memnet.Network
 }
 
 func newKey(tb testing.TB) ed25519.PrivateKey {
@@ -56,9 +57,14 @@ func newKey(tb testing.TB) ed25519.PrivateKey {
 }
 
 func newRing(tb testing.TB) *ring {
-	auth, err := trust.CreateRing("test", 3, 2, 2, newKey(tb).Public().(ed25519.PublicKey), time.Now())
+	key := newKey(tb)
+	auth, err := trust.CreateRing("test", 3, 2, 2, key, time.Now())
 	require.NoError(tb, err)
-	return &ring{tb: tb, auth: auth, net: memnet.New(1)}
+	chain, err := auth.Issue(key.Public().(ed25519.PublicKey), "first", 1, nil, time.Now())
+	require.NoError(tb, err)
+	first, err := trust.NewIdentity(key, chain)
+	require.NoError(tb, err)
+	return &ring{tb: tb, auth: auth, first: first, net: memnet.New(1)}
 }
 
 func (r *ring) identity(label string) *trust.Identity {

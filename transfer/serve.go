@@ -146,7 +146,9 @@ func (e *Endpoint) shake(raw net.Conn, first []byte) (*link, *joiner, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := &link{wire: w, remote: Remote{Machine: cert.Machine, Addr: raw.RemoteAddr().String(), Label: cert.Label}}
+	l := &link{wire: w, remote: Remote{
+		Machine: cert.Machine, Addr: raw.RemoteAddr().String(), Label: cert.Label, Certificate: cert,
+	}}
 	peer, err := e.readHello(w, cert)
 	if err == nil {
 		l.remote.Version, l.role = peer.Version, peer.Role
@@ -184,7 +186,7 @@ func (e *Endpoint) readHello(w *wire, cert *trust.Certificate) (hello, error) {
 	if err := cert.ValidAt(e.cfg.Now()); err != nil {
 		return peer, err
 	}
-	if err := e.cfg.Check(cert.Machine); err != nil {
+	if err := e.cfg.Check(cert); err != nil {
 		return peer, fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return peer, e.hello(peer.Role).check(peer, cert.Machine)

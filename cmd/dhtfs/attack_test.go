@@ -125,7 +125,7 @@ func besiege(t *testing.T) *siege {
 	s.mallory, _, err = transfer.JoinRing(t.Context(), s.used, newKey(t), "mallory", 1, nil, nil)
 	require.NoError(t, err)
 	key := newKey(t)
-	other, err := trust.CreateRing("other", 3, 2, 2, public(key), time.Now())
+	other, err := trust.CreateRing("other", 3, 2, 2, key, time.Now())
 	require.NoError(t, err)
 	chain, err := other.Issue(public(key), "foreigner", 1, nil, time.Now())
 	require.NoError(t, err)

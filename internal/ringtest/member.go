@@ -86,6 +86,20 @@ func (r *Ring) Ended(m *Member) {
 	m.run = nil
 }
 
+// EndedWith waits until a member has ended by itself, and returns why.
+func (r *Ring) EndedWith(m *Member) error {
+	r.t.Helper()
+	var err error
+	select {
+	case err = <-m.run.ended:
+	case <-time.After(time.Minute):
+		require.FailNow(r.t, m.Host+" has not ended")
+	}
+	m.run.cancel()
+	m.run = nil
+	return err
+}
+
 var errPower = errors.New("no power")
 
 // Crash ends members at one instant as if their power had failed, but for that

@@ -116,8 +116,17 @@ func (r *Ring) JoinAtOnce(count int) {
 	r.Ready(joined...)
 }
 
-// Admit adds a member that is not started yet.
+// Admit adds a member that is not started yet, by an invite of the founder's.
 func (r *Ring) Admit() *Member {
+	r.t.Helper()
+	if len(r.Members) > 0 {
+		return r.AdmitBy(r.Members[0])
+	}
+	return r.AdmitBy(nil)
+}
+
+// AdmitBy is Admit by another issuer; the first member founds the ring.
+func (r *Ring) AdmitBy(issuer *Member) *Member {
 	r.t.Helper()
 	m := &Member{Host: fmt.Sprintf("host-%02d", len(r.Members)), Disk: newDisk(), ring: r}
 	var err error
@@ -126,7 +135,7 @@ func (r *Ring) Admit() *Member {
 			Name: "test", Label: m.Host, N: r.opts.N, W: r.opts.W, R: r.opts.R, VNodes: r.opts.VNodes,
 		})
 	} else {
-		token, _, inviteErr := r.Members[0].Invite(time.Hour, 1)
+		token, _, inviteErr := issuer.Invite(time.Hour, 1)
 		require.NoError(r.t, inviteErr)
 		m.Membership, err = node.Join(r.t.Context(), node.JoinOptions{
 			Token: token, Label: m.Host, VNodes: r.opts.VNodes, Dial: r.Net.Dialer(m.Host),
@@ -145,6 +154,23 @@ func (r *Ring) Ready(members ...*Member) {
 		require.NoError(r.t, m.WaitReady(ctx), m.Host)
 		cancel()
 	}
+}
+
+// Settled waits until every member that runs knows those that follow it on the
+// ring, all of them where there are few.
+func (r *Ring) Settled() {
+	r.t.Helper()
+	up := r.Up()
+	r.Eventually(time.Minute, "all know who follows", func() bool {
+		for _, m := range up {
+			for _, p := range m.Fingers() {
+				if len(p.Successors) < min(len(up)-1, 8) {
+					return false
+				}
+			}
+		}
+		return true
+	})
 }
 
 // Up are the members that run, in the order they joined.

@@ -72,6 +72,29 @@ func (c *Client) Nodes(ctx context.Context) (Nodes, error) {
 	return get[Nodes](ctx, c, "/v1/nodes", nil)
 }
 
+// Promote makes a member an issuer; name is its name, or the beginning of its node
+// ID or machine ID.
+func (c *Client) Promote(ctx context.Context, name string) (MemberChange, error) {
+	return c.changeMember(ctx, "promote", memberRequest{Node: name})
+}
+
+// Forget takes a member that does not come back out of the ring; with force also
+// one that answers.
+func (c *Client) Forget(ctx context.Context, name string, force bool) (MemberChange, error) {
+	return c.changeMember(ctx, "forget", memberRequest{Node: name, Force: force})
+}
+
+// Revoke shuts a member out for ever, and with it those that it let in if that is asked.
+func (c *Client) Revoke(ctx context.Context, name string, withAdmitted bool) (MemberChange, error) {
+	return c.changeMember(ctx, "revoke", memberRequest{Node: name, WithAdmitted: withAdmitted})
+}
+
+func (c *Client) changeMember(ctx context.Context, verb string, request memberRequest) (MemberChange, error) {
+	var doc MemberChange
+	err := c.call(ctx, http.MethodPost, "/v1/nodes/"+verb, nil, request, &doc)
+	return doc, err
+}
+
 // Ring asks every node for its positions.
 func (c *Client) Ring(ctx context.Context) (Ring, error) {
 	return get[Ring](ctx, c, "/v1/ring", nil)

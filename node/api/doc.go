@@ -33,6 +33,9 @@
 //	GET    /v1/watch            dhtfs.watch.status/v1: the watched folders and what they are up to
 //	POST   /v1/watch            body {"dir":…,"prefix":…,"on_delete":…,"exclude":[…]}; answers dhtfs.watch.add/v1
 //	DELETE /v1/watch            dir=; answers dhtfs.watch.rm/v1
+//	POST   /v1/nodes/promote    body {"node":…}; answers dhtfs.nodes.promote/v1, as do
+//	POST   /v1/nodes/forget     body {"node":…,"force":…}
+//	POST   /v1/nodes/revoke     body {"node":…,"with_admitted":…}
 //	POST   /v1/login            a one-time address that opens the status page in a browser
 //	POST   /v1/logout           body {"timeout_seconds":…}; answers dhtfs.logout/v1 when all is handed over
 //	POST   /v1/shutdown         the daemon stops; the node stays a member

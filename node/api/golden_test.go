@@ -16,6 +16,7 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/watch"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -66,6 +67,7 @@ func documents() map[string]any {
 			Label: "alder", Machine: node.MachineID{1}, ID: chord.ID{1}, Addr: "10.0.0.1:24160", State: node.Alive,
 			RTT: 1500 * time.Microsecond, Used: 1, Capacity: 2, Files: 3, Version: "v1", Self: true,
 			Free: 4, Degraded: "disk", Clock: -2 * time.Second,
+			Issuer: true, Expires: when,
 		}}),
 		"ring": Ring{
 			Schema: "dhtfs.ring/v1", Ring: "otter", Complete: true, Nodes: NodesAsked{1, 1},
@@ -91,8 +93,9 @@ func documents() map[string]any {
 			file := verifiedOf(node.Verified{Name: "a", Size: 4, State: node.VerifiedHealed, From: []string{"birch"}, Err: errors.New("damaged")})
 			return []verifyLine{{Progress: &progress}, {File: &file}, {Summary: &progress}, {Error: failure}}
 		}(),
-		"logout": logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
-		"error":  failure,
+		"nodes-revoke": memberChangeOf("revoke", node.MachineID{1}, trust.Revocation{Kept: []node.MachineID{{2}}}, testLabel),
+		"logout":       logoutOf(node.LogoutReport{Moved: 4, Elapsed: 1500 * time.Millisecond}),
+		"error":        failure,
 		"watch": watchOf([]watch.Status{{
 			Folder: watch.Folder{Dir: "/home/u/drop", Prefix: "drop/", OnDelete: watch.Keep, Exclude: []string{"*.tmp"}},
 			State:  watch.Watching, Files: 6, Published: 3, Waiting: 1, Failed: 2, Conflicts: 1, Skipped: 1, Scanned: when, FilesRead: 7, BytesRead: 8,

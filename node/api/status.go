@@ -37,20 +37,22 @@ type Status struct {
 
 // Member is one machine of the ring.
 type Member struct {
-	Name     string  `json:"name"`
-	ID       string  `json:"id"` // of its first position
-	Machine  string  `json:"machine"`
-	Address  string  `json:"address"` // host:port
-	State    string  `json:"state"`   // alive, degraded or unreachable
-	RTT      float64 `json:"rtt_ms"`  // 0 when it did not answer
-	Used     int64   `json:"used"`    // bytes
-	Capacity int64   `json:"capacity"`
-	Files    int     `json:"files"`
-	Version  string  `json:"version"`
-	Self     bool    `json:"self"`
-	Free     int64   `json:"free"`               // bytes that still fit
-	Degraded string  `json:"degraded,omitempty"` // why it takes no content
-	Clock    float64 `json:"clock_ms"`           // how far its clock is ahead of this node's
+	Name     string    `json:"name"`
+	ID       string    `json:"id"` // of its first position
+	Machine  string    `json:"machine"`
+	Address  string    `json:"address"` // host:port
+	State    string    `json:"state"`   // alive, degraded or unreachable
+	RTT      float64   `json:"rtt_ms"`  // 0 when it did not answer
+	Used     int64     `json:"used"`    // bytes
+	Capacity int64     `json:"capacity"`
+	Files    int       `json:"files"`
+	Version  string    `json:"version"`
+	Self     bool      `json:"self"`
+	Free     int64     `json:"free"`                // bytes that still fit
+	Degraded string    `json:"degraded,omitempty"`  // why it takes no content
+	Clock    float64   `json:"clock_ms"`            // how far its clock is ahead of this node's
+	Issuer   bool      `json:"issuer"`              // it can let machines in
+	Expires  time.Time `json:"certificate_expires"` // it is renewed before
 }
 
 // Nodes is what GET /v1/nodes answers.
@@ -111,6 +113,8 @@ func nodesOf(ms []node.Member) Nodes {
 			Free:     m.Free,
 			Degraded: m.Degraded,
 			Clock:    milliseconds(m.Clock),
+			Issuer:   m.Issuer,
+			Expires:  m.Expires.UTC(),
 		})
 	}
 	return doc

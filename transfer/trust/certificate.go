@@ -13,6 +13,7 @@ const MaxVnodes = 64
 
 type issuerExtension struct {
 	Machine MachineID `cbor:"1,keyasint"`
+	Issued  int64     `cbor:"2,keyasint,omitempty"` // Unix seconds
 }
 
 type leafExtension struct {
@@ -26,14 +27,18 @@ type leafExtension struct {
 type Certificate struct {
 	Machine   MachineID
 	Key       ed25519.PublicKey
-	Issuer    MachineID // the machine that issued it
-	Label     string    // the name the machine joined with
+	Issuer    MachineID   // the machine that issued it
+	Issuers   []MachineID // it, who made it an issuer, and so on up to the root
+	Label     string      // the name the machine joined with
 	Nonce     [16]byte
 	Vnodes    int
 	Issued    time.Time
-	NotBefore time.Time // of leaf and issuer together
+	NotBefore time.Time // of leaf and issuers together
 	NotAfter  time.Time
 }
+
+// RenewAt is when two thirds of the certificate's time are over.
+func (c *Certificate) RenewAt() time.Time { return c.Issued.Add(2 * c.NotAfter.Sub(c.Issued) / 3) }
 
 // Positions returns the machine's places on the ring.
 func (c *Certificate) Positions() [][20]byte { return Positions(c.Key, c.Nonce, c.Vnodes) }
@@ -44,7 +49,7 @@ func (c *Certificate) ValidAt(now time.Time) error {
 }
 
 // newCertificate reads the leaf of a chain whose signatures were checked.
-func newCertificate(leaf, issuer *x509.Certificate, machine MachineID) (*Certificate, error) {
+func newCertificate(leaf *x509.Certificate, by *issuer) (*Certificate, error) {
 	var ext leafExtension
 	if err := extension(leaf, oidLeaf, &ext); err != nil {
 		return nil, fmt.Errorf("leaf: %w", err)
@@ -57,16 +62,13 @@ func newCertificate(leaf, issuer *x509.Certificate, machine MachineID) (*Certifi
 	}
 	key := publicKey(leaf)
 	c := &Certificate{
-		Machine: MachineOf(key), Key: key, Issuer: machine,
+		Machine: MachineOf(key), Key: key, Issuer: by.machine(), Issuers: by.machines,
 		Label: ext.Label, Nonce: ext.Nonce, Vnodes: ext.Vnodes,
 		Issued:    time.Unix(ext.Issued, 0).UTC(),
-		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
+		NotBefore: later(leaf.NotBefore, by.notBefore), NotAfter: leaf.NotAfter,
 	}
-	if issuer.NotBefore.After(c.NotBefore) {
-		c.NotBefore = issuer.NotBefore
-	}
-	if issuer.NotAfter.Before(c.NotAfter) {
-		c.NotAfter = issuer.NotAfter
+	if by.notAfter.Before(c.NotAfter) {
+		c.NotAfter = by.notAfter
 	}
 	return c, nil
 }

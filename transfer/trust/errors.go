@@ -18,6 +18,10 @@ var (
 	ErrDeparted = errors.New("machine has left the ring")
 	// ErrRevoked: the machine was excluded from the ring.
 	ErrRevoked = errors.New("machine was revoked")
+	// ErrNoMember: a machine that the set does not know, or that is no member any more.
+	ErrNoMember = errors.New("machine is no member")
+	// ErrSeniority: an issuer cannot do this to itself or to one that it depends on.
+	ErrSeniority = errors.New("another issuer has to do this")
 	// ErrSettings: ring settings that cannot keep the promises.
 	ErrSettings = errors.New("ring settings are invalid")
 	// ErrBadMembers: an encoded member set, or an entry of one, that cannot be taken.

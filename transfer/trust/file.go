@@ -45,8 +45,8 @@ func encodePEM(kind string, blocks ...[]byte) []byte {
 	return out
 }
 
-// readPEM returns the blocks of a file, all of which must be of one kind.
-func readPEM(path, kind string, count int) ([][]byte, error) {
+// readPEM returns the blocks of a file, least to most, all of which must be of one kind.
+func readPEM(path, kind string, least, most int) ([][]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -58,8 +58,8 @@ func readPEM(path, kind string, count int) ([][]byte, error) {
 		}
 		out = append(out, block.Bytes)
 	}
-	if len(out) != count {
-		return nil, fmt.Errorf("read %s: %d blocks, want %d", path, len(out), count)
+	if len(out) < least || len(out) > most {
+		return nil, fmt.Errorf("read %s: %d blocks, want %d to %d", path, len(out), least, most)
 	}
 	return out, nil
 }

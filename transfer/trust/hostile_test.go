@@ -65,7 +65,7 @@ func memberSets(tb testing.TB) hostile.Decoder {
 func chains(tb testing.TB) hostile.Decoder {
 	a, id := firstNode(tb)
 	var example []byte
-	for _, der := range id.chain {
+	for _, der := range id.Chain() {
 		example = append(append(example, byte(len(der)>>8), byte(len(der))), der...)
 	}
 	return hostile.Decoder{
@@ -113,12 +113,12 @@ func joinReplies(tb testing.TB) hostile.Decoder {
 	key := newKey(tb)
 	id := issue(tb, a, key, "joiner", nil)
 	members := NewMembers(a.Root())
-	_, err := members.Add(id.chain)
+	_, err := members.Add(id.Chain())
 	require.NoError(tb, err)
 	token := Token{Ring: a.Root().ID(), Root: a.Root().Fingerprint()}
 	return hostile.Decoder{
 		Name:     "join replies",
-		Examples: [][]byte{mustEncode(JoinReply{Chain: id.chain, Members: members.Encode()})},
+		Examples: [][]byte{mustEncode(JoinReply{Chain: id.Chain(), Members: members.Encode()})},
 		Memory:   1 << 20, PerByte: 256,
 		Read: func(t testing.TB, data []byte) {
 			got, _, err := token.Accept(key, data)

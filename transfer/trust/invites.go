@@ -84,7 +84,7 @@ func (v *Invites) Create(a *Authority, addrs []string, ttl time.Duration, uses i
 		return Token{}, fmt.Errorf("create invite: lifetime %v, %d uses and addresses %q cannot be", ttl, uses, addrs)
 	}
 	t := Token{
-		Ring: a.root.ID(), Root: a.root.Fingerprint(), Issuer: a.machine,
+		Ring: a.root.ID(), Root: a.root.Fingerprint(), Issuer: a.Machine(),
 		Addrs: addrs[:min(len(addrs), maxTokenAddrs)], Expires: now.Add(ttl).Unix(),
 	}
 	_, _ = rand.Read(t.Secret[:]) // never fails

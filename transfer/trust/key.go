@@ -14,10 +14,10 @@ import (
 // The files of a machine's trust directory.
 const (
 	nodeKeyFile   = "node.key"
-	nodeCertFile  = "node.crt" // leaf, issuer, root
+	nodeCertFile  = "node.crt" // leaf, issuers, root
 	rootKeyFile   = "root.key"
 	issuerKeyFile = "issuer.key"
-	issuerCert    = "issuer.crt" // issuer, root
+	issuerCert    = "issuer.crt" // issuers, root
 )
 
 const (
@@ -52,7 +52,7 @@ func saveKey(path string, key ed25519.PrivateKey) error {
 }
 
 func loadKey(path string) (ed25519.PrivateKey, error) {
-	blocks, err := readPEM(path, pemKey, 1)
+	blocks, err := readPEM(path, pemKey, 1, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,36 +19,33 @@ const membersFormat = 1
 type Members struct {
 	root *Root
 
-	mu    sync.Mutex
-	items map[MachineID]*item
+	mu      sync.Mutex
+	items   map[MachineID]*item
+	hashes  map[[32]byte]bool  // of the items as they are
+	out     map[MachineID]bool // revoked machines; replaced as a whole
+	summary *Summary           // of the items as they are; nil: not computed yet
 }
 
 // NewMembers returns an empty set for the ring of root.
 func NewMembers(root *Root) *Members {
-	return &Members{root: root, items: make(map[MachineID]*item)}
+	return &Members{root: root, items: make(map[MachineID]*item), hashes: make(map[[32]byte]bool)}
 }
 
-// encodedMembers is the set on the wire and on disk. Entries name their issuer by
-// its index, since few issuers certify many machines.
-type encodedMembers struct {
-	Format  int            `cbor:"1,keyasint"`
-	Issuers [][]byte       `cbor:"2,keyasint"`
-	Entries []encodedEntry `cbor:"3,keyasint"`
-}
-
-type encodedEntry struct {
-	Leaf         []byte   `cbor:"1,keyasint"`
-	Issuer       int      `cbor:"2,keyasint"`
-	Announcement signed   `cbor:"3,keyasint"`
-	Departures   []signed `cbor:"4,keyasint,omitempty"`
-}
-
-// Add takes a chain [leaf, issuer, ...] and reports whether the set changed.
+// Add takes a chain [leaf, issuers..., root] and reports whether the set changed.
 func (m *Members) Add(chain [][]byte) (bool, error) {
-	if len(chain) < 2 {
-		return false, fmt.Errorf("%w: chain of %d certificates", ErrCertificate, len(chain))
+	if _, err := m.root.Verify(chain); err != nil {
+		return false, err
 	}
-	return m.take(entry{Leaf: chain[0], Issuer: chain[1]})
+	return m.take(m.entryOf(chain))
+}
+
+// entryOf is the entry of a chain that was verified.
+func (m *Members) entryOf(chain [][]byte) entry {
+	above := chain[1:]
+	if bytes.Equal(above[len(above)-1], m.root.cert.Raw) {
+		above = above[:len(above)-1]
+	}
+	return entry{certs: []rawCertificate{{chain[0], bytes.Join(above, nil)}}}
 }
 
 // Announce signs and adds what this machine says about itself: at most 16
@@ -61,70 +57,72 @@ func (m *Members) Announce(id *Identity, addrs []string, label, version string) 
 		return m.Add(id.Chain())
 	}
 	body := mustEncode(announcement{Seq: before.Seq + 1, Addrs: addrs, Label: label, Version: version})
-	said := signed{Body: body, Sig: id.Sign(domainAnnouncement, body)}
-	return m.take(entry{Leaf: id.chain[0], Issuer: id.chain[1], Announcement: said})
+	e := m.entryOf(id.Chain())
+	e.announcement = signed{Body: body, Sig: id.Sign(domainAnnouncement, body)}
+	return m.take(e)
 }
 
 // Leave adds this machine's own signed logout.
 func (m *Members) Leave(id *Identity, now time.Time) (bool, error) {
-	d := departure{Machine: id.Machine(), State: LoggedOut, At: departureTime(now, id.cert)}
-	return m.take(entry{
-		Leaf: id.chain[0], Issuer: id.chain[1],
-		Departures: []signed{signDeparture(d, id.Sign, nil)},
-	})
-}
-
-// Expel adds an issuer's signed statement that a member is [Forgotten] or
-// [Revoked]. The member must be in the set.
-func (m *Members) Expel(a *Authority, machine MachineID, state State, now time.Time) (bool, error) {
-	m.mu.Lock()
-	it, ok := m.items[machine]
-	m.mu.Unlock()
-	if !ok || state != Forgotten && state != Revoked {
-		return false, fmt.Errorf("%w: no member %x that can become %s", ErrBadMembers, machine[:6], state)
-	}
-	d := departure{Machine: machine, State: state, At: departureTime(now, it.cert)}
-	sign := func(domain string, msg []byte) []byte { return Sign(a.key, domain, msg) }
-	return m.take(entry{
-		Leaf: it.Leaf, Issuer: it.Issuer,
-		Departures: []signed{signDeparture(d, sign, a.cert.Raw)},
-	})
+	d := departure{Machine: id.Machine(), State: LoggedOut, At: departureTime(now, id.Certificate())}
+	e := m.entryOf(id.Chain())
+	e.departures = []signed{signDeparture(d, id.Sign, nil)}
+	return m.take(e)
 }
 
 // Get returns what is known of a machine, departed or not.
 func (m *Members) Get(machine MachineID) (Member, bool) {
-	if m == nil {
+	it, out := m.find(machine)
+	if it == nil {
 		return Member{}, false
 	}
-	m.mu.Lock()
-	it, ok := m.items[machine]
-	m.mu.Unlock()
-	if !ok {
-		return Member{}, false
-	}
-	return it.member(), true
+	return it.member(out), true
 }
 
-// Check refuses a machine that departed: [ErrRevoked] or [ErrDeparted]. A machine
-// that the set does not know yet passes, since its certificate speaks for it.
-func (m *Members) Check(machine MachineID) error {
-	member, _ := m.Get(machine)
-	switch member.State {
-	case Present:
-		return nil
-	case Revoked:
+// find returns a machine's item, nil for none, and the revoked machines.
+func (m *Members) find(machine MachineID) (*item, map[MachineID]bool) {
+	if m == nil {
+		return nil, nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.items[machine], m.out
+}
+
+// Check refuses a machine that shows a certificate and is no member any more:
+// [ErrRevoked] or [ErrDeparted]. One that the set does not know yet passes, since
+// its certificate speaks for it, unless one of those who issued it was revoked;
+// so does one that was let in again since it left.
+func (m *Members) Check(cert *Certificate) error {
+	it, out := m.find(cert.Machine)
+	byRevoked := slices.ContainsFunc(cert.Issuers, func(i MachineID) bool { return out[i] })
+	known := Member{}
+	if it != nil {
+		known = it.member(out)
+	}
+	switch {
+	case out[cert.Machine]:
 		return ErrRevoked
+	case it != nil && known.State == Present:
+		return nil
+	case byRevoked:
+		return errOrphaned
+	case it == nil, known.State == Orphaned, cert.Issued.Unix() > known.ended:
+		return nil
 	}
 	return ErrDeparted
 }
 
+// errOrphaned is why a member is refused whose issuer was revoked.
+var errOrphaned = fmt.Errorf("%w: the machine that let this one in", ErrRevoked)
+
 // All returns every machine ever seen, in order of machine ID. The slices inside
 // are shared and must not be changed.
 func (m *Members) All() []Member {
-	items := m.snapshot()
+	items, revoked := m.snapshot()
 	out := make([]Member, len(items))
 	for i, it := range items {
-		out[i] = it.member()
+		out[i] = it.member(revoked)
 	}
 	return out
 }
@@ -135,45 +133,37 @@ func (m *Members) Alive() []Member {
 	return slices.DeleteFunc(m.All(), func(member Member) bool { return member.State != Present })
 }
 
-// snapshot returns the items, which never change, in order of machine ID.
-func (m *Members) snapshot() []*item {
+// snapshot returns the items, which never change, in order of machine ID, and the
+// machines that are revoked.
+func (m *Members) snapshot() ([]*item, map[MachineID]bool) {
 	if m == nil {
-		return nil
+		return nil, nil
 	}
 	m.mu.Lock()
-	items := slices.Collect(maps.Values(m.items))
+	items, out := slices.Collect(maps.Values(m.items)), m.out
 	m.mu.Unlock()
-	slices.SortFunc(items, func(a, b *item) int { return bytes.Compare(a.cert.Machine[:], b.cert.Machine[:]) })
-	return items
+	slices.SortFunc(items, func(a, b *item) int { return compareMachines(a.machine(), b.machine()) })
+	return items, out
 }
 
-// Digest returns a hash of the whole set: equal sets have equal digests.
-func (m *Members) Digest() [32]byte { return sha256.Sum256(m.Encode()) }
+func compareMachines(a, b MachineID) int { return bytes.Compare(a[:], b[:]) }
 
 // Encode returns the whole set in its one canonical form.
-func (m *Members) Encode() []byte { return encodeItems(m.snapshot()) }
+func (m *Members) Encode() []byte {
+	items, _ := m.snapshot()
+	return encodeItems(items)
+}
 
 // EncodeOf returns the entries of some machines in the form that [Members.Merge]
 // takes. Machines that are not in the set are left out.
 func (m *Members) EncodeOf(machines ...MachineID) []byte {
-	return encodeItems(slices.DeleteFunc(m.snapshot(), func(it *item) bool {
-		return !slices.Contains(machines, it.cert.Machine)
-	}))
-}
-
-func encodeItems(items []*item) []byte {
-	enc := encodedMembers{Format: membersFormat}
-	index := make(map[string]int)
-	for _, it := range items {
-		i, ok := index[string(it.Issuer)]
-		if !ok {
-			i = len(enc.Issuers)
-			index[string(it.Issuer)] = i
-			enc.Issuers = append(enc.Issuers, it.Issuer)
+	var items []*item
+	for _, id := range machines {
+		if it, _ := m.find(id); it != nil {
+			items = append(items, it)
 		}
-		enc.Entries = append(enc.Entries, encodedEntry{it.Leaf, i, it.Announcement, it.Departures})
 	}
-	return mustEncode(enc)
+	return encodeItems(items)
 }
 
 // Merge adds an encoded set and reports whether this one changed. Entries that
@@ -186,22 +176,14 @@ func (m *Members) Merge(encoded []byte) (changed bool, err error) {
 	if enc.Format != membersFormat {
 		return false, fmt.Errorf("%w: format %d", ErrBadMembers, enc.Format)
 	}
-	known := m.known()
-	var entries []entry
 	var errs []error
-	for _, e := range enc.Entries {
-		if e.Issuer < 0 || e.Issuer >= len(enc.Issuers) {
-			errs = append(errs, fmt.Errorf("%w: issuer %d of %d", ErrBadMembers, e.Issuer, len(enc.Issuers)))
-			continue
+	for _, raw := range enc.Entries {
+		e, err := enc.decode(raw)
+		if err == nil && !m.has(e.hash()) { // what is here as it is needs no verifying
+			var took bool
+			took, err = m.take(e)
+			changed = changed || took
 		}
-		full := entry{e.Leaf, enc.Issuers[e.Issuer], e.Announcement, e.Departures}
-		if !known[entryHash(full)] {
-			entries = append(entries, full)
-		}
-	}
-	for _, e := range entries {
-		took, err := m.take(e)
-		changed = changed || took
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -212,42 +194,39 @@ func (m *Members) Merge(encoded []byte) (changed bool, err error) {
 	return changed, errors.Join(errs...)
 }
 
-// known returns the hashes of the entries as they are, which need no verifying.
-func (m *Members) known() map[[32]byte]bool {
-	out := make(map[[32]byte]bool)
-	for _, it := range m.snapshot() {
-		out[entryHash(it.entry)] = true
-	}
-	return out
-}
-
-func entryHash(e entry) [32]byte {
-	if len(e.Departures) == 0 {
-		e.Departures = nil // absent and empty are the same
-	}
-	return sha256.Sum256(mustEncode(e))
+// has reports whether an entry is in the set just as it is.
+func (m *Members) has(hash [32]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.hashes[hash]
 }
 
 // take verifies an entry and merges it.
 func (m *Members) take(e entry) (changed bool, err error) {
-	it, err := verifyEntry(e, m.root)
+	it, err := e.verify(m.root)
 	if err != nil {
 		return false, err
 	}
-	machine := it.cert.Machine
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before, ok := m.items[machine]
-	if !ok {
-		if len(m.items) >= maxMembers {
-			return false, fmt.Errorf("%w: more than %d machines", ErrBadMembers, maxMembers)
-		}
-		m.items[machine] = it
-		return true, nil
+	before, ok := m.items[it.machine()]
+	if !ok && len(m.items) >= maxMembers {
+		return false, fmt.Errorf("%w: more than %d machines", ErrBadMembers, maxMembers)
 	}
-	after := merge(before, it)
-	m.items[machine] = after
-	return entryHash(before.entry) != entryHash(after.entry), nil
+	if ok {
+		it = before.with(it)
+		if it.hash == before.hash {
+			return false, nil
+		}
+		delete(m.hashes, before.hash)
+	}
+	m.hashes[it.hash] = true
+	m.items[it.machine()] = it
+	m.summary = nil
+	if len(it.departures) > 0 {
+		m.out = judge(m.items)
+	}
+	return true, nil
 }
 
 // Save stores the set durably.

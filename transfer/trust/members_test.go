@@ -31,8 +31,8 @@ func TestAnnounceAndDepart(t *testing.T) {
 	assert.Equal(t, "v2", got.Version)
 	_, err = m.Announce(first, make([]string, 20), "name", "v2")
 	require.ErrorIs(t, err, ErrBadMembers)
-	require.NoError(t, m.Check(first.Machine()))
-	require.NoError(t, m.Check(MachineID{9}), "one not heard of yet")
+	require.NoError(t, m.Check(first.Certificate()))
+	require.NoError(t, m.Check(issue(t, a, newKey(t), "new", m).Certificate()), "one not heard of yet")
 
 	key := newKey(t)
 	second := issue(t, a, key, "second", m)
@@ -41,28 +41,28 @@ func TestAnnounceAndDepart(t *testing.T) {
 	assert.Len(t, m.Alive(), 2)
 	_, err = m.Leave(second, now)
 	require.NoError(t, err)
-	require.ErrorIs(t, m.Check(second.Machine()), ErrDeparted)
+	require.ErrorIs(t, m.Check(second.Certificate()), ErrDeparted)
 	assert.Len(t, m.Alive(), 1)
 	assert.Len(t, m.All(), 2)
 
 	back := issue(t, a, key, "second", m)
 	_, err = m.Add(back.Chain())
 	require.NoError(t, err)
-	require.NoError(t, m.Check(second.Machine()), "invited again")
+	require.NoError(t, m.Check(second.Certificate()), "invited again")
 	assert.Equal(t, second.Positions(), back.Positions(), "at its old place")
 
-	_, err = m.Expel(a, second.Machine(), Forgotten, now.Add(time.Hour))
+	require.NoError(t, m.Forget(a, second.Machine(), now.Add(time.Hour)))
+	require.ErrorIs(t, m.Check(second.Certificate()), ErrDeparted)
+	_, err = m.Revoke(a, second.Machine(), false, now)
 	require.NoError(t, err)
-	require.ErrorIs(t, m.Check(second.Machine()), ErrDeparted)
-	_, err = m.Expel(a, second.Machine(), Revoked, now)
-	require.NoError(t, err)
-	require.ErrorIs(t, m.Check(second.Machine()), ErrRevoked)
+	require.ErrorIs(t, m.Check(second.Certificate()), ErrRevoked)
 	_, err = a.Issue(pub(key), "x", 1, m, now.Add(2*time.Hour))
 	require.ErrorIs(t, err, ErrRevoked)
-	_, err = m.Expel(a, MachineID{1}, Revoked, now)
-	require.Error(t, err)
-	_, err = m.Expel(a, second.Machine(), LoggedOut, now)
-	require.Error(t, err)
+	_, err = m.Revoke(a, MachineID{1}, false, now)
+	require.ErrorIs(t, err, ErrNoMember)
+	_, err = m.Revoke(a, first.Machine(), false, now)
+	require.ErrorIs(t, err, ErrSeniority, "itself")
+	require.ErrorIs(t, m.Forget(a, MachineID{1}, now), ErrNoMember)
 }
 
 // history makes states of a set that several members and issuers wrote.
@@ -87,9 +87,9 @@ func history(t *testing.T) (*Authority, [][]byte) {
 			record(func(m *Members) error { _, err := m.Announce(id, []string{addr}, "l", "v"); return err })
 		}
 		record(func(m *Members) error { _, err := m.Leave(id, now.Add(time.Duration(i)*time.Hour)); return err })
-		record(func(m *Members) error { _, err := m.Expel(a, id.Machine(), Forgotten, now); return err })
+		record(func(m *Members) error { return m.Forget(a, id.Machine(), now) })
 	}
-	record(func(m *Members) error { _, err := m.Expel(a, ids[1].Machine(), Revoked, now); return err })
+	record(func(m *Members) error { _, err := m.Revoke(a, ids[1].Machine(), false, now); return err })
 	record(func(m *Members) error {
 		_, err := m.Add(issue(t, a, ids[2].key, "renewed", m).Chain())
 		return err
@@ -145,19 +145,16 @@ func TestNothingEntersUnsigned(t *testing.T) {
 	byOther := func(domain string, msg []byte) []byte { return Sign(other.key, domain, msg) }
 	body := mustEncode(announcement{Seq: 9, Addrs: []string{"evil:1"}})
 	for name, e := range map[string]entry{
-		"a logout by another member":        {Departures: []signed{signDeparture(leave, second.Sign, nil)}},
-		"a logout with an issuer":           {Departures: []signed{signDeparture(leave, first.Sign, a.cert.Raw)}},
-		"a revocation by a member":          {Departures: []signed{signDeparture(revoke, first.Sign, nil)}},
-		"a revocation by a leaf":            {Departures: []signed{signDeparture(revoke, second.Sign, second.Chain()[0])}},
-		"a revocation by a foreign issuer":  {Departures: []signed{signDeparture(revoke, byOther, other.cert.Raw)}},
-		"a revocation with a false issuer":  {Departures: []signed{signDeparture(revoke, byOther, a.cert.Raw)}},
-		"another member's announcement":     {Announcement: signed{Body: body, Sig: second.Sign(domainAnnouncement, body)}},
-		"an announcement of another domain": {Announcement: signed{Body: body, Sig: first.Sign(domainDeparture, body)}},
-		"departures twice": {Departures: []signed{
-			signDeparture(leave, first.Sign, nil), signDeparture(leave, first.Sign, nil),
-		}},
+		"a logout by another member":        {departures: []signed{signDeparture(leave, second.Sign, nil)}},
+		"a logout with an issuer":           {departures: []signed{signDeparture(leave, first.Sign, a.by.der)}},
+		"a revocation by a member":          {departures: []signed{signDeparture(revoke, first.Sign, nil)}},
+		"a revocation by a leaf":            {departures: []signed{signDeparture(revoke, second.Sign, second.Chain()[0])}},
+		"a revocation by a foreign issuer":  {departures: []signed{signDeparture(revoke, byOther, other.by.der)}},
+		"a revocation with a false issuer":  {departures: []signed{signDeparture(revoke, byOther, a.by.der)}},
+		"another member's announcement":     {announcement: signed{Body: body, Sig: second.Sign(domainAnnouncement, body)}},
+		"an announcement of another domain": {announcement: signed{Body: body, Sig: first.Sign(domainDeparture, body)}},
 	} {
-		e.Leaf, e.Issuer = first.Chain()[0], first.Chain()[1]
+		e.certs = []rawCertificate{{first.Chain()[0], first.Chain()[1]}}
 		_, err := m.take(e)
 		require.Error(t, err, name)
 	}

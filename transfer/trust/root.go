@@ -1,11 +1,13 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -16,10 +18,13 @@ var (
 	oidLeaf    = asn1.ObjectIdentifier{1, 3, 6, 1, 3, 7041, 3}
 )
 
-// Root is a ring's trust anchor. It does not change and may be shared.
+// Root is a ring's trust anchor. It may be shared.
 type Root struct {
 	cert    *x509.Certificate
 	genesis Genesis
+
+	mu      sync.Mutex
+	issuers map[[32]byte]*issuer // verified before, by the hash of their DER
 }
 
 // ParseRoot reads a root certificate and checks it against itself. Whether it is
@@ -57,47 +62,36 @@ func (r *Root) Genesis() Genesis { return r.genesis }
 // DER returns the root certificate. The caller must not change it.
 func (r *Root) DER() []byte { return r.cert.Raw }
 
-// Verify checks a chain of DER certificates [leaf, issuer, ...] up to this root,
-// in everything but time; for that see [Certificate.ValidAt]. Certificates after
-// the second are not looked at. The errors are [ErrForeign] and [ErrCertificate].
+// Verify checks a chain of DER certificates [leaf, issuers...], the root's at the
+// end or not, in everything but time; for that see [Certificate.ValidAt]. The
+// errors are [ErrForeign] and [ErrCertificate].
 func (r *Root) Verify(chain [][]byte) (*Certificate, error) {
+	if len(chain) > 0 && bytes.Equal(chain[len(chain)-1], r.cert.Raw) {
+		chain = chain[:len(chain)-1]
+	}
 	if len(chain) < 2 {
 		return nil, fmt.Errorf("%w: chain of %d certificates", ErrCertificate, len(chain))
 	}
-	leaf, err := parseCertificate(chain[0])
-	if err != nil {
-		return nil, fmt.Errorf("leaf: %w", err)
-	}
-	issuer, machine, err := r.verifyIssuer(chain[1])
+	by, err := r.issuer(bytes.Join(chain[1:], nil))
 	if err != nil {
 		return nil, err
+	}
+	return verifyLeaf(chain[0], by)
+}
+
+// verifyLeaf checks a node's certificate against its issuer.
+func verifyLeaf(der []byte, by *issuer) (*Certificate, error) {
+	leaf, err := parseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("leaf: %w", err)
 	}
 	if leaf.IsCA || len(leaf.UnhandledCriticalExtensions) > 0 {
 		return nil, fmt.Errorf("%w: leaf is a certificate authority or has unknown critical extensions", ErrCertificate)
 	}
-	if err := leaf.CheckSignatureFrom(issuer); err != nil {
+	if err := leaf.CheckSignatureFrom(by.cert()); err != nil {
 		return nil, fmt.Errorf("%w: leaf is not signed by its issuer", ErrForeign)
 	}
-	return newCertificate(leaf, issuer, machine)
-}
-
-// verifyIssuer checks one issuer certificate and returns the issuing machine.
-func (r *Root) verifyIssuer(der []byte) (*x509.Certificate, MachineID, error) {
-	issuer, err := parseCertificate(der)
-	if err != nil {
-		return nil, MachineID{}, fmt.Errorf("issuer: %w", err)
-	}
-	if !issuer.IsCA || !issuer.MaxPathLenZero || len(issuer.UnhandledCriticalExtensions) > 0 {
-		return nil, MachineID{}, fmt.Errorf("%w: issuer may not issue", ErrCertificate)
-	}
-	if err := issuer.CheckSignatureFrom(r.cert); err != nil {
-		return nil, MachineID{}, fmt.Errorf("%w: issuer is not signed by the root", ErrForeign)
-	}
-	var ext issuerExtension
-	if err := extension(issuer, oidIssuer, &ext); err != nil {
-		return nil, MachineID{}, fmt.Errorf("issuer: %w", err)
-	}
-	return issuer, ext.Machine, nil
+	return newCertificate(leaf, by)
 }
 
 // validAt reports as [ErrClock] that now lies outside a certificate's validity.
@@ -105,13 +99,21 @@ func validAt(notBefore, notAfter, now time.Time) error {
 	const layout = "2006-01-02 15:04"
 	switch {
 	case now.Before(notBefore):
-		return fmt.Errorf("%w: it begins on %s, here it is %s", ErrClock,
-			notBefore.UTC().Format(layout), now.UTC().Format(layout))
+		return fmt.Errorf("%w: it begins on %s, here it is %s, %s earlier", ErrClock,
+			notBefore.UTC().Format(layout), now.UTC().Format(layout), roughly(notBefore.Sub(now)))
 	case now.After(notAfter):
-		return fmt.Errorf("%w: it ended on %s, here it is %s", ErrClock,
-			notAfter.UTC().Format(layout), now.UTC().Format(layout))
+		return fmt.Errorf("%w: it ended on %s, here it is %s, %s later", ErrClock,
+			notAfter.UTC().Format(layout), now.UTC().Format(layout), roughly(now.Sub(notAfter)))
 	}
 	return nil
+}
+
+// roughly is a time for people: days, or hours and minutes.
+func roughly(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return fmt.Sprintf("%d days", d.Round(24*time.Hour)/(24*time.Hour))
+	}
+	return d.Round(time.Minute).String()
 }
 
 // publicKey returns the key of a certificate that parseCertificate accepted.

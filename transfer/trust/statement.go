@@ -21,6 +21,7 @@ const (
 	LoggedOut State = 1 // by itself
 	Forgotten State = 2 // by an issuer, since it does not come back
 	Revoked   State = 3 // by an issuer, for ever
+	Orphaned  State = 4 // who let it in was revoked, and nobody else vouches for it; never in a statement
 )
 
 // String returns one lower-case word.
@@ -34,6 +35,8 @@ func (s State) String() string {
 		return "forgotten"
 	case Revoked:
 		return "revoked"
+	case Orphaned:
+		return "orphaned"
 	}
 	return fmt.Sprintf("state(%d)", int(s))
 }
@@ -42,7 +45,7 @@ func (s State) String() string {
 type signed struct {
 	Body   []byte `cbor:"1,keyasint"`
 	Sig    []byte `cbor:"2,keyasint"`
-	Issuer []byte `cbor:"3,keyasint,omitempty"` // DER of the signing issuer; absent: the machine itself
+	Issuer []byte `cbor:"3,keyasint,omitempty"` // DER of the signing issuers up to the root, or of the root; absent: the machine itself
 }
 
 // announcement is what a member says about itself. Whose it is, the key tells that
@@ -77,11 +80,21 @@ func verifyAnnouncement(s signed, cert *Certificate) (announcement, error) {
 	return a, nil
 }
 
+// departed is a departure with its signature and who made it.
+type departed struct {
+	signed
+	departure
+	by *issuer // of no machines for the machine itself
+}
+
+// itself signs for a machine's own logout.
+var itself = new(issuer)
+
 // verifyDeparture checks that a logout was signed by the machine itself, anything
-// else by an issuer of the ring.
-func verifyDeparture(s signed, cert *Certificate, root *Root) (departure, error) {
-	var d departure
-	if err := decMode.Unmarshal(s.Body, &d); err != nil {
+// else by an issuer of the ring or by the root.
+func verifyDeparture(s signed, cert *Certificate, root *Root) (departed, error) {
+	d := departed{signed: s, by: itself}
+	if err := decMode.Unmarshal(s.Body, &d.departure); err != nil {
 		return d, fmt.Errorf("%w: departure: %w", ErrBadMembers, err)
 	}
 	if d.Machine != cert.Machine || d.State < LoggedOut || d.State > Revoked {
@@ -92,11 +105,11 @@ func verifyDeparture(s signed, cert *Certificate, root *Root) (departure, error)
 	}
 	key := cert.Key
 	if d.State != LoggedOut {
-		issuer, _, err := root.verifyIssuer(s.Issuer)
+		by, err := root.signer(s.Issuer)
 		if err != nil {
 			return d, err
 		}
-		key = publicKey(issuer)
+		d.by, key = by, publicKey(by.cert())
 	}
 	return d, Verify(key, domainDeparture, s.Body, s.Sig)
 }

@@ -13,7 +13,7 @@ import (
 // The application protocols (ALPN) of the one port.
 const (
 	ProtocolMember = "dhtfs/1"      // both sides are members
-	ProtocolJoin   = "dhtfs-join/1" // the dialling side wants to become one
+	ProtocolJoin   = "dhtfs-join/2" // the dialling side wants to become one, or to renew its certificate
 )
 
 // ServerTLS returns the configuration of an accepting side. It serves members
@@ -65,7 +65,7 @@ func (id *Identity) config(protocols ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   protocols,
-		Certificates: []tls.Certificate{{Certificate: id.chain, PrivateKey: id.key}},
+		Certificates: []tls.Certificate{{Certificate: id.Chain(), PrivateKey: id.key}},
 	}
 }
 
@@ -78,10 +78,34 @@ func (id *Identity) Peer(cs tls.ConnectionState) (*Certificate, error) {
 	return id.root.Verify(rawChain(cs))
 }
 
-// JoinTLS returns the configuration with which the machine of key dials to join:
-// a self-signed certificate, and nobody is spoken to who does not chain to the
-// root that the token names or whose certificate is not valid now.
+// JoinTLS returns the configuration with which the machine of key dials to join: a
+// self-signed certificate, and nobody is spoken to who does not chain to the root
+// that the token names or whose certificate is not valid now. Such a member may be
+// one that passes the joiner on: see [Token.CheckIssuer].
 func JoinTLS(key ed25519.PrivateKey, token Token, now func() time.Time) (*tls.Config, error) {
+	return joinTLS(key, now, func(chain [][]byte) (*Certificate, error) {
+		_, cert, err := token.verify(chain)
+		return cert, err
+	})
+}
+
+// CheckIssuer refuses, as [ErrWrongMachine], to show the secret to any machine but
+// the issuer of the token, which the connection of a [JoinTLS] leads to or not.
+func (t Token) CheckIssuer(cs tls.ConnectionState) error {
+	_, cert, err := t.verify(rawChain(cs))
+	if err == nil && cert.Machine != t.Issuer {
+		err = fmt.Errorf("%w: %x instead of the issuer %x", ErrWrongMachine, cert.Machine[:6], t.Issuer[:6])
+	}
+	return err
+}
+
+// RenewTLS is JoinTLS for a member whose certificate may have ended: it speaks to
+// any member of its ring.
+func (id *Identity) RenewTLS(now func() time.Time) (*tls.Config, error) {
+	return joinTLS(id.key, now, id.root.Verify)
+}
+
+func joinTLS(key ed25519.PrivateKey, now func() time.Time, verify func(chain [][]byte) (*Certificate, error)) (*tls.Config, error) {
 	template := &x509.Certificate{
 		SerialNumber: serial(),
 		Subject:      pkix.Name{CommonName: "dhtfs joiner"},
@@ -96,12 +120,12 @@ func JoinTLS(key ed25519.PrivateKey, token Token, now func() time.Time) (*tls.Co
 		MinVersion:         tls.VersionTLS13,
 		NextProtos:         []string{ProtocolJoin},
 		Certificates:       []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		InsecureSkipVerify: true, // VerifyConnection checks the token's root instead
+		InsecureSkipVerify: true, // VerifyConnection checks the ring's own rules instead
 		VerifyConnection: func(cs tls.ConnectionState) error {
 			if cs.NegotiatedProtocol != ProtocolJoin {
 				return fmt.Errorf("%w: it lets nobody join", ErrForeign)
 			}
-			_, cert, err := token.verify(rawChain(cs))
+			cert, err := verify(rawChain(cs))
 			if err != nil {
 				return err
 			}

@@ -73,13 +73,13 @@ func ParseToken(s string, now time.Time) (Token, error) {
 	return t, nil
 }
 
-// verify checks that a chain [leaf, issuer, root] ends in the root that the token
+// verify checks that a chain [leaf, issuers..., root] ends in the root that the token
 // names.
 func (t Token) verify(chain [][]byte) (*Root, *Certificate, error) {
-	if len(chain) != 3 {
+	if len(chain) < 3 {
 		return nil, nil, fmt.Errorf("%w: chain of %d certificates", ErrForeign, len(chain))
 	}
-	root, err := ParseRoot(chain[2])
+	root, err := ParseRoot(chain[len(chain)-1])
 	if err != nil {
 		return nil, nil, err
 	}

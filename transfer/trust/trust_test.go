@@ -30,7 +30,7 @@ func pub(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed2551
 // firstNode makes a ring and its first member.
 func firstNode(tb testing.TB) (*Authority, *Identity) {
 	key := newKey(tb)
-	a, err := CreateRing("otter", 3, 2, 2, pub(key), now)
+	a, err := CreateRing("otter", 3, 2, 2, key, now)
 	require.NoError(tb, err)
 	return a, issue(tb, a, key, "first", nil)
 }
@@ -62,7 +62,7 @@ func TestSettings(t *testing.T) {
 		{3, 2, 4, false},
 		{-1, -1, -1, false},
 	} {
-		_, err := CreateRing("x", c.n, c.w, c.r, pub(newKey(t)), now)
+		_, err := CreateRing("x", c.n, c.w, c.r, newKey(t), now)
 		if c.ok {
 			require.NoError(t, err, "%+v", c)
 		} else {
@@ -70,7 +70,7 @@ func TestSettings(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "a\x1b[2J", string(make([]byte, 65)), "\xff"} {
-		_, err := CreateRing(name, 3, 2, 2, pub(newKey(t)), now)
+		_, err := CreateRing(name, 3, 2, 2, newKey(t), now)
 		require.ErrorIs(t, err, ErrSettings)
 	}
 }
@@ -176,7 +176,7 @@ func TestFiles(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, key.Equal(again))
 
-	a, err := CreateRing("x", 3, 2, 2, pub(key), now)
+	a, err := CreateRing("x", 3, 2, 2, key, now)
 	require.NoError(t, err)
 	require.NoError(t, a.Save(dir))
 	id := issue(t, a, key, "l", nil)
@@ -191,7 +191,7 @@ func TestFiles(t *testing.T) {
 
 	files, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	assert.Len(t, files, 5, "no temporaries")
+	assert.Len(t, files, 4, "no temporaries")
 	for _, f := range files {
 		info, err := f.Info()
 		require.NoError(t, err)
