@@ -149,6 +149,16 @@ func members() []attack {
 		{"a store in another machine's name", sends(bulk, openOf(1, map[int]any{
 			1: "x", 2: make([]byte, 16), 3: 0, 10: make([]byte, 32),
 		})), "another machine's name", ""},
+		{"a tombstone in another machine's name", func(t testing.TB, s *siege) string {
+			return sends(control, callOf(12, map[int]any{
+				1: map[int]any{1: 1 << 40, 2: make([]byte, 32)},
+				2: map[int]any{1: map[int]any{2: []any{s.machine[:]}}, 2: map[int]any{2: make([]byte, 32)}},
+				3: map[int]any{
+					1: 1, 2: "big", 3: make([]byte, 16), 4: true, 7: make([]byte, 32), 8: make([]byte, 32),
+					12: s.machine[:], 13: make([]byte, 64), 14: map[int]any{2: []any{s.machine[:]}},
+				},
+			}))(t, s)
+		}, "access denied", "refused a record"},
 		{"a giant hello", func(t testing.TB, s *siege) string {
 			conn := tls.Client(s.dial(t), s.mallory.ClientTLS(s.machine, time.Now))
 			require.NoError(t, conn.Handshake())
