@@ -263,6 +263,36 @@ func TestATouchedFileIsMadeSureOf(t *testing.T) {
 	s.settles(map[string]string{"file": "1"})
 }
 
+func TestWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root can read everything")
+	}
+	s := newStage(t, Folder{OnDelete: Remove})
+	all := map[string]string{"a": "1", "secret": "2", "closed/b": "3", "rules/c": "4"}
+	for name, text := range all {
+		s.write(name, text)
+	}
+	s.write("rules/.dhtfsignore", "x")
+	s.write("rules/x", "ignored")
+	mode := func(path string, m os.FileMode) { require.NoError(t, os.Chmod(s.path(path), m)) }
+	mode("secret", 0)
+	mode("closed", 0)
+	mode("rules/.dhtfsignore", 0)
+	s.start()
+	s.settles(map[string]string{"a": "1"})
+	assert.Len(t, s.status().Faults, 3)
+	mode("secret", 0o600)
+	mode("closed", 0o700)
+	mode("rules/.dhtfsignore", 0o600)
+	s.settles(all)
+	mode("closed", 0) // what cannot be seen any more is not gone
+	s.restart(func() {})
+	s.fault(Unreadable)
+	s.settles(all)
+	mode("closed", 0o700)
+}
+
 func TestNamesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, Folder{})

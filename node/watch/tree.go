@@ -29,7 +29,7 @@ type tree struct {
 type dir struct {
 	place  place
 	rules  *rules
-	unread bool // it could not be read
+	unread bool // it, or its ignore file, could not be read: nothing is known of what is in it
 }
 
 func (t *tree) full(path string) string { return filepath.Join(t.root, filepath.FromSlash(path)) }
@@ -70,15 +70,21 @@ func (t *tree) visit(name string, info fs.FileInfo, above *rules, now time.Time)
 	if err := t.events.Add(t.full(name)); err != nil {
 		t.unheard(err)
 	}
-	content, err := readIgnoreFile(filepath.Join(t.full(name), ignoreFile))
-	if err != nil {
-		t.note(Fault{Kind: Unreadable, Path: path.Join(name, ignoreFile), Reason: err.Error()})
+	t.well(name)
+	t.well(path.Join(name, ignoreFile))
+	content, ignoreErr := readIgnoreFile(filepath.Join(t.full(name), ignoreFile))
+	entries, err := os.ReadDir(t.full(name))
+	switch {
+	case err != nil && !isGone(err):
+		d.unread = true
+		t.note(Fault{Kind: Unreadable, Path: name, Reason: err.Error(), Hint: "let the user who runs the daemon read the folder"})
+	case ignoreErr != nil:
+		d.unread = true // who knows what is not to be published
+		t.note(Fault{Kind: Unreadable, Path: path.Join(name, ignoreFile), Reason: ignoreErr.Error(),
+			Hint: "let the user who runs the daemon read it; until then nothing new in its folder is published"})
+		return
 	}
 	d.rules = above.below(name, content)
-	entries, err := os.ReadDir(t.full(name))
-	if d.unread = err != nil && !isGone(err); d.unread {
-		t.note(Fault{Kind: Unreadable, Path: name, Reason: err.Error(), Hint: "let the user who runs the daemon read the folder"})
-	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil {
 			t.found(path.Join(name, e.Name()), info, d, now)
@@ -99,7 +105,6 @@ func (t *tree) found(name string, info fs.FileInfo, d *dir, now time.Time) {
 		}
 		t.machine.miss(name, now)
 		if known := t.dirs[name]; known == nil || known.unread || known.place != placeOf(info) || known.place == (place{}) {
-			t.well(name)
 			t.visit(name, info, d.rules, now)
 		}
 	case info.Mode().IsRegular():
@@ -127,6 +132,7 @@ func (t *tree) examine(name string, now time.Time) {
 	}
 	info, err := os.Lstat(t.full(name))
 	switch {
+	case above.unread:
 	case err == nil:
 		t.found(name, info, above, now)
 	case isGone(err):
