@@ -57,7 +57,7 @@ sim: ## run the tests that simulate, with SEEDS seeds each (1000)
 
 .PHONY: soak
 soak: ## hours of virtual time of 100 whole nodes under churn (HOURS=24 NODES=100 SEED=1)
-	HOURS=$(or $(HOURS),24) NODES=$(or $(NODES),100) SEED=$(or $(SEED),1) go test -count=1 -timeout=24h -v -run '^TestSoak$$' ./internal/simulate
+	HOURS=$(or $(HOURS),24) NODES=$(or $(NODES),100) SEED=$(or $(SEED),1) go test -count=1 -timeout=24h -v -run '^(TestSoak|TestLookupsUnderChurn)$$' ./internal/simulate ./chord
 
 .PHONY: soak-processes
 soak-processes: ## real daemons in the long form: ten minutes of kills under load, a minute split, a minute paused

@@ -2,7 +2,9 @@ package chord
 
 import (
 	"math"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -66,8 +68,15 @@ func (w *world) oracle(key ID) *node {
 }
 
 // Machines crash and come back at random; lookups, tried again for some seconds
-// as Ring.Lookup does, find the right owner.
+// as Ring.Lookup does, find the right owner. HOURS makes it last longer than
+// three minutes.
 func TestLookupsUnderChurn(t *testing.T) {
+	seconds := 3 * 60
+	if s := os.Getenv("HOURS"); s != "" {
+		hours, err := strconv.ParseFloat(s, 64)
+		require.NoError(t, err, "HOURS")
+		seconds = int(hours * 3600)
+	}
 	for _, c := range []struct {
 		median  time.Duration // of a session
 		atLeast float64       // of the lookups right
@@ -77,7 +86,7 @@ func TestLookupsUnderChurn(t *testing.T) {
 			w.churn(h, time.Duration(float64(c.median)/math.Ln2))
 		}
 		asked, right := 0, 0
-		for range 3 * 60 {
+		for range seconds {
 			w.run(time.Second)
 			members := w.members()
 			for range 10 {
