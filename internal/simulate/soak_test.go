@@ -48,12 +48,12 @@ var sessions = []struct {
 // shortest session alone.
 func TestSoak(t *testing.T) {
 	p := soakPlan{seed: number(t, "SEED", 1), nodes: 8, length: 2 * time.Minute}
-	play, mortal := sessions[:1], sessions[0].median
+	play, mortal, loss := sessions[:1], sessions[0].median, 0.5
 	if s := os.Getenv("HOURS"); s != "" {
 		hours, err := strconv.ParseFloat(s, 64)
 		require.NoError(t, err, "HOURS")
 		p.nodes, p.length = int(number(t, "NODES", 100)), time.Duration(hours*float64(time.Hour))
-		play, mortal = sessions, sessions[1].median
+		play, mortal, loss = sessions, sessions[1].median, 0.2
 	}
 	p.files = 2 * p.nodes
 	for _, s := range play {
@@ -64,17 +64,19 @@ func TestSoak(t *testing.T) {
 			k.checkLookups(t, s.right)
 		})
 	}
-	p.session, p.away, p.loss = mortal, min(30*time.Second, mortal/4), 0.2
-	t.Run("a fifth of the disks lost", func(t *testing.T) { p.run(t) })
+	p.session, p.away, p.loss = mortal, min(30*time.Second, mortal/4), loss
+	t.Run("disks are lost", func(t *testing.T) { p.run(t) })
 }
 
 // soak is one run of a soakPlan.
 type soak struct {
 	*world
 	soakPlan
-	repaired []time.Duration // from a lost disk to the ring being whole
+	healing  time.Duration   // from the end of the churn to the ring being whole
+	watching sync.WaitGroup
 
 	mu        sync.Mutex
+	repairs   []time.Duration // from a lost disk to a file that was on it having its copies again
 	acked     map[string]int // the last version acknowledged
 	unsure    map[string]int // a later one that may have been stored
 	next      int
@@ -129,6 +131,7 @@ func (k *soak) live() {
 	k.over = true
 	k.world.mu.Unlock()
 	clients.Wait()
+	k.watching.Wait()
 	k.heal()
 	k.finish()
 }
@@ -162,6 +165,7 @@ func (k *soak) crashLater(m *ringtest.Member) {
 			k.lostDisks++
 			k.ring.Lose(m)
 			k.gone[m] = true
+			k.watching.Go(func() { k.watchRepair(m.Membership.Machine()) })
 			k.replaceLater()
 			return
 		}
@@ -184,6 +188,63 @@ func (k *soak) replaceLater() {
 		k.start(m)
 		k.crashLater(m)
 	})
+}
+
+// watchRepair takes the time until a file that a lost machine had a copy of has
+// all its copies again, on machines that run.
+func (k *soak) watchRepair(lost node.MachineID) {
+	began := time.Now()
+	copies := func(name string) (durable int, had bool) {
+		l := k.pick(rand.New(rand.NewPCG(uint64(began.UnixNano()), 0)))
+		if l == nil {
+			return 0, false
+		}
+		ctx, cancel := context.WithTimeout(l.ctx, 10*time.Second)
+		defer cancel()
+		f, err := l.node.Stat(ctx, name)
+		if err != nil {
+			return 0, false
+		}
+		for _, h := range f.Holders {
+			if h.Voter && h.State == node.Durable {
+				durable++
+			}
+			had = had || h.Voter && h.Machine == lost
+		}
+		return durable, had
+	}
+	for _, name := range k.names {
+		if _, had := copies(name); !had {
+			continue
+		}
+		for !k.isOver() {
+			time.Sleep(5 * time.Second)
+			if durable, had := copies(name); !had && durable >= k.plan.n {
+				k.mu.Lock()
+				k.repairs = append(k.repairs, time.Since(began))
+				k.mu.Unlock()
+				return
+			}
+		}
+		return
+	}
+}
+
+// predicted is how many of the files one would expect to lose: a file with N
+// copies is lost when the machines of all of them lose their disks before it was
+// repaired, N! λ^N R^(N-1) a unit of time for machines that lose theirs at the
+// rate λ and a repair that takes R, as long as λR is small.
+func (k *soak) predicted() (files float64, repair time.Duration) {
+	if len(k.repairs) == 0 {
+		return 0, 0
+	}
+	for _, r := range k.repairs {
+		repair += r
+	}
+	repair /= time.Duration(len(k.repairs))
+	lambda := float64(k.lostDisks) / float64(k.nodes) / k.length.Seconds()
+	rate := 6 * math.Pow(lambda, 3) * math.Pow(repair.Seconds(), 2)
+	return rate * k.length.Seconds() * float64(len(k.names)), repair
 }
 
 // lookup asks a node for the owner of a random key, up to three times.
@@ -333,7 +394,7 @@ func (k *soak) heal() {
 		k.t.Logf("not whole after %v: %s", time.Since(healing), lack)
 		assert.NotZero(k.t, k.lostDisks, "not whole after %v: %s", time.Since(healing), lack)
 	}
-	k.repaired = append(k.repaired, time.Since(healing))
+	k.healing = time.Since(healing)
 	for i, name := range k.names {
 		up := k.ring.Up()
 		b, f, err := ringtest.Fetch(k.t.Context(), up[i%len(up)], name, node.FetchOptions{})
@@ -359,12 +420,13 @@ func (k *soak) checkLookups(t *testing.T, share float64) {
 
 func (k *soak) report(t *testing.T, took time.Duration) {
 	c := k.counts
+	predicted, repair := k.predicted()
 	t.Logf("%d nodes, %v, median session %v, away %v on average: %d crashes, %d disks lost\n"+
 		"lookups: %d, right at once %.4f, after retries %.4f; stores %d of %d, fetches %d of %d came through\n"+
-		"whole %v after the churn; %d of %d files lost; %v of real time",
+		"whole %v after the churn; %d of %d files lost, %.2g predicted from %d repairs of %v on average; %v of real time",
 		k.nodes, k.length, k.session, k.away, k.crashes, k.lostDisks,
 		c.lookups, share(c.first, c.lookups), share(c.retried, c.lookups), c.stored, c.stores, c.fetched, c.fetches,
-		k.repaired, k.lostFiles, len(k.names), took.Round(time.Second))
+		k.healing, k.lostFiles, len(k.names), predicted, len(k.repairs), repair, took.Round(time.Second))
 }
 
 func share(part, of int) float64 { return float64(part) / float64(max(1, of)) }
