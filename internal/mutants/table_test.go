@@ -104,7 +104,7 @@ var table = []mutant{
 	// Bytes.
 	{
 		"content that arrives must match its record", "filestore/stage.go",
-		"if rec.Size != d.Size() || rec.SHA256 != d.SHA256() || rec.Root != d.Root() {", "if false {",
+		"if !d.Matches(rec) {", "if false {",
 		"./filestore", "TestSealRefusesWhatDoesNotMatch",
 	},
 	{

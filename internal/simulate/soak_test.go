@@ -72,13 +72,13 @@ func TestSoak(t *testing.T) {
 type soak struct {
 	*world
 	soakPlan
-	healing  time.Duration   // from the end of the churn to the ring being whole
+	healing  time.Duration // from the end of the churn to the ring being whole
 	watching sync.WaitGroup
 
 	mu        sync.Mutex
 	repairs   []time.Duration // from a lost disk to a file that was on it having its copies again
-	acked     map[string]int // the last version acknowledged
-	unsure    map[string]int // a later one that may have been stored
+	acked     map[string]int  // the last version acknowledged
+	unsure    map[string]int  // a later one that may have been stored
 	next      int
 	crashes   int
 	lostDisks int
