@@ -145,7 +145,13 @@ func members() []attack {
 		}, "hello and certificate differ", "hello and certificate differ"},
 		{"a ring message in another machine's name", sends(control, callOf(1, map[int]any{
 			1: 2, 2: make([]byte, 20), 3: map[int]any{1: make([]byte, 20), 2: make([]byte, 32), 3: "127.0.0.1:1"}, 4: make([]byte, 20),
-		})), "another machine's name", ""},
+		})), "another position's name", ""},
+		{"a ring message of a place that it chose", func(t testing.TB, s *siege) string {
+			own := s.mallory.Machine()
+			return sends(control, callOf(1, map[int]any{
+				1: 2, 2: make([]byte, 20), 3: map[int]any{1: make([]byte, 20), 2: own[:], 3: "127.0.0.1:1"}, 4: make([]byte, 20),
+			}))(t, s)
+		}, "another position's name", ""},
 		{"a store in another machine's name", sends(bulk, openOf(1, map[int]any{
 			1: "x", 2: make([]byte, 16), 3: 0, 10: make([]byte, 32),
 		})), "another machine's name", ""},
