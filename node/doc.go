@@ -34,6 +34,6 @@
 // # Limits
 //
 // Every member can read every file. Members may crash and come back; they are
-// assumed not to lie. A name whose majority of voters is lost for good can be
-// fetched, unconfirmed, and not changed.
+// assumed not to lie. A name whose majority of voters is lost can be fetched,
+// unconfirmed, and not be changed until the survivors have taken it over.
 package node

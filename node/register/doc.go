@@ -28,6 +28,14 @@
 // another list than the round's refuses and hands over its own record, so that
 // a coordinator with an outdated view learns the current one.
 //
+// A name that is created on both sides of a split, or whose voters are replaced
+// without their majority (Task.Force), has records that do not follow from one
+// another. Each names its branch and the other branches that it takes account of.
+// A view is of one branch; records of others that come with promises are taken
+// account of as values: the newer version where one follows from the other, else
+// Clash, until the losing version is stored beside the name. Voters refuse what
+// would make them give up a version unaccounted for.
+//
 // A voter that has no record and may have missed one promises and accepts like
 // the others, and so catches up, but its promise counts towards no majority.
 //

@@ -90,6 +90,29 @@ var mutants = []struct {
 	{"half accepted value read without finishing it", moves, func(r *rules) {
 		r.early = func(o *operation, _ filestore.Result, _ bool) bool { return o.kind == get }
 	}},
+	{"version given up that nothing takes account of", splits, func(r *rules) {
+		r.accept = func(reg filestore.Register, m register.Accept, holds bool) (filestore.Register, register.Answer) {
+			held := reg.Held
+			reg.Held = false
+			after, a := register.OnAccept(reg, m, holds)
+			if a.Status != register.OK {
+				after.Held = held
+			}
+			return after, a
+		}
+	}},
+	{"version stored beside the name after it has lost it", splits, func(r *rules) { r.late = true }},
+	{"take-over that begins no branch", splits, func(r *rules) {
+		r.propose = func(m *register.Accept) { m.Record.Branch, m.Record.Seen = filestore.Branch{}, nil }
+	}},
+	{"take-over accepted without the promise", splits, func(r *rules) {
+		r.accept = func(reg filestore.Register, m register.Accept, holds bool) (filestore.Register, register.Answer) {
+			if m.Record.Forced && m.Ballot.Compare(reg.Accepted) > 0 {
+				reg.Promised = m.Ballot
+			}
+			return register.OnAccept(reg, m, holds)
+		}
+	}},
 }
 
 var greatestBallot = filestore.Ballot{Counter: math.MaxUint64}
