@@ -51,7 +51,7 @@ var table = []mutant{
 	},
 	{
 		"voters compare lists", "node/register/voter.go",
-		"return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && !r.Record.Voters.Equal(v.Voters)", "return false",
+		"return r.Record != nil && r.Accepted.Compare(v.Basis) > 0 && v.differs(r.Record)", "return false",
 		"./node/register", "TestSimulateMoves",
 	},
 	{
