@@ -10,13 +10,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/internal/proctest"
 	"github.com/dhtfs/dhtfs/transfer"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // The bytes on the wire, as package transfer describes them, made by hand.
@@ -220,4 +223,34 @@ func slow() []attack {
 			return drip(t, conn, []byte("GET / HTTP/1.1\r\nX: "), 10*time.Second)
 		}, wasClosed, ""},
 	}
+}
+
+// revoke shuts mallory out: every node refuses it within a minute, and drops the
+// connections that it has.
+func (s *siege) revoke(t *testing.T) {
+	open := s.inside(t, control)
+	s.target.Run(t, "nodes", "revoke", "--yes", "mallory").OK(t)
+	for _, n := range s.ring.Nodes {
+		own, err := trust.LoadIdentity(filepath.Join(n.Home, "member"))
+		require.NoError(t, err)
+		at := *s
+		at.addr, at.machine = n.Daemon(t).Listen, own.Machine()
+		proctest.Eventually(t, time.Minute, func() error {
+			conn := tls.Client(at.dial(t), s.mallory.ClientTLS(at.machine, time.Now))
+			defer func() { _ = conn.Close() }()
+			if err := conn.Handshake(); err != nil {
+				return err
+			}
+			_, _ = conn.Write(helloOf(s, s.mallory.Machine(), control))
+			var head [5]byte
+			if _, err := io.ReadFull(conn, head[:]); err != nil || head[0] != errorFrame {
+				return fmt.Errorf("%s says frame %d to a member that was revoked: %w", n.Name, head[0], err)
+			}
+			why := heard(conn)
+			t.Log(n.Name, why)
+			require.Contains(t, why, "revoked")
+			return nil
+		})
+	}
+	t.Log(heard(open))
 }

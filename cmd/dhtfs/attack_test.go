@@ -89,6 +89,7 @@ func TestAttack(t *testing.T) {
 
 	t.Run("all at once", func(t *testing.T) { s.assault(t, attacks, files) })
 
+	t.Run("a member that was revoked", s.revoke)
 	for _, n := range s.ring.Nodes {
 		files.check(t, n)
 		peak := n.PeakMemory(t)
@@ -149,7 +150,7 @@ func (s *siege) assault(t *testing.T, attacks []attack, files shelf) {
 		started := s.flood(ctx, t, &busy)
 		for worker := range 4 {
 			busy.Go(func() {
-				tick := time.NewTicker(20 * time.Millisecond)
+				tick := time.NewTicker(100 * time.Millisecond) // the attackers compute on the same machine
 				defer tick.Stop()
 				for i := worker; ctx.Err() == nil; i++ {
 					<-tick.C
