@@ -132,3 +132,30 @@ func TestAloneTakesNothingOver(t *testing.T) {
 		assert.False(t, slices.ContainsFunc(names, func(name string) bool { return len(versionsOf(t, alone, name)) != 1 }))
 	})
 }
+
+// Two that are cut off from five, where three make a yes, take nothing over.
+func TestFewerThanWTakeNothingOver(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 7, N: 5, W: 3, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(6)
+		time.Sleep(time.Minute)
+		few, many := r.Members[:2], r.Members[2:]
+		r.Net.Partition(ringtest.Hosts(few...), ringtest.Hosts(many...))
+		time.Sleep(10 * time.Minute)
+		seen := 0
+		for _, name := range names {
+			for _, m := range few {
+				f, err := m.Stat(t.Context(), name)
+				if err != nil {
+					assert.ErrorIs(t, err, node.ErrUnavailable)
+					continue
+				}
+				seen++
+				assert.False(t, f.Record.Forced, "%s at %s", name, m.Host)
+				assert.False(t, f.Confirmed, "%s at %s", name, m.Host)
+			}
+		}
+		assert.NotZero(t, seen)
+		r.Net.HealAll()
+		settled(t, r)
+	})
+}
