@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,13 +62,23 @@ func TestOneNodeIsFull(t *testing.T) {
 			assert.Equal(t, 3, f.Copies)
 			assert.Contains(t, machines(f.Holders, func(h node.Holder) bool { return h.Voter }), full.Membership.Machine(), "it votes")
 		}
-		before := full.Disk.Staged()
 		r.Store(full, small, []byte("new"), node.StoreOptions{IfExists: node.Replace}) // small things fit
 		r.Delete(full, small)
 
 		// Repair does not hammer at it.
-		time.Sleep(20 * time.Minute)
-		assert.LessOrEqual(t, full.Disk.Staged()-before, 10)
+		time.Sleep(time.Minute)
+		var commits atomic.Int32
+		full.Disk.SetFault(func(op filestore.Op, _ string) error {
+			if op == filestore.OpCommit {
+				commits.Add(1)
+			}
+			return nil
+		})
+		time.Sleep(30 * time.Minute)
+		t.Log("ballots that the full node took part in:", commits.Load())
+		assert.Positive(t, commits.Load(), "it is asked again")
+		assert.LessOrEqual(t, commits.Load(), int32(40))
+		full.Disk.SetFault(nil)
 		full.Disk.SetCapacity(math.MaxInt64)
 		r.Whole(20 * time.Minute)
 		time.Sleep(15 * time.Minute)
@@ -185,6 +196,12 @@ func TestSlowDisk(t *testing.T) {
 				return err
 			})
 			assert.Less(t, took, 15*time.Second, "fetch at %s", by.Host)
+			took = timed(t, func(ctx context.Context) error {
+				got, err := by.FetchFirstFrom(ctx, old, slow.Membership.Machine())
+				assert.True(t, bytes.Equal(content, got))
+				return err
+			})
+			assert.Less(t, took, 10*time.Second, "fetch at %s, the slow one first", by.Host)
 			took = timed(t, func(ctx context.Context) error {
 				_, err := by.Store(ctx, name, bytes.NewReader(content), node.StoreOptions{IfExists: node.Replace})
 				return err

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
+	"slices"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -110,4 +111,28 @@ func (n *Node) Propose(ctx context.Context, name string) error {
 // PublisherKey is publisherKey.
 func (n *Node) PublisherKey(ctx context.Context, publisher, from MachineID) (ed25519.PublicKey, error) {
 	return n.publisherKey(ctx, publisher, from)
+}
+
+// FetchFirstFrom reads a file, and tries one machine before all others.
+func (n *Node) FetchFirstFrom(ctx context.Context, name string, first MachineID) ([]byte, error) {
+	f, err := n.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	rec := f.live()
+	rest := slices.DeleteFunc(n.rank(rec, f.holders), func(m MachineID) bool { return m == first || m == n.self() })
+	p := pull{
+		node: n, ctx: ctx, record: *rec, sources: untried(append([]MachineID{first}, rest...)),
+		last: int64(filestore.ChunkCount(rec.Size)),
+	}
+	defer p.close()
+	var all []byte
+	for p.next < p.last {
+		raw, err := p.chunk()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, raw...)
+	}
+	return all, nil
 }
