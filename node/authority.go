@@ -70,6 +70,9 @@ func (a *authority) knows(x arc) bool {
 
 // claimed reports whether the whole arc is known or was when the node last ran.
 func (a *authority) claimed(x arc) bool {
+	if a.store.Degraded() != nil {
+		return false // what is in doubt since the disk failed is not among what it lists
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.known.cover(x) || a.claims.cover(x)

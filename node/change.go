@@ -309,7 +309,7 @@ func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 	known := n.newest(ctx, name, group, &best)
 	if best.Basis.IsZero() && known < len(group) {
 		// Some of the group cannot say. Those before it on the ring may have it still.
-		n.newest(ctx, name, machinesOf(p.Live[len(group):]), &best)
+		n.newest(ctx, name, append(machinesOf(p.Live[len(group):]), p.Degraded...), &best)
 	}
 	if best.Basis.IsZero() {
 		best.Voters = filestore.Voters{New: n.target(p, chord.KeyOf(name), nil)}

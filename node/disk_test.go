@@ -149,7 +149,7 @@ func TestFailedDisk(t *testing.T) {
 					}
 				}
 				for _, by := range r.Members {
-					for _, x := range by.Node.Members(t.Context()) {
+					for _, x := range by.Members(t.Context()) {
 						want := node.Alive
 						if x.Machine == m.Membership.Machine() {
 							want = node.Degraded
@@ -171,7 +171,7 @@ func TestFailedDisk(t *testing.T) {
 				time.Sleep(2 * time.Minute)
 				r.Whole(2 * time.Minute)
 				assert.Empty(t, m.Status(t.Context()).Degraded)
-				for _, x := range r.Members[0].Node.Members(t.Context()) {
+				for _, x := range r.Members[0].Members(t.Context()) {
 					assert.Equal(t, node.Alive, x.State, x.Label)
 				}
 			})
@@ -220,4 +220,48 @@ func timed(t *testing.T, f func(context.Context) error) time.Duration {
 	start := time.Now()
 	require.NoError(t, f(t.Context()))
 	return time.Since(start)
+}
+
+// A node whose disk has failed may be the last one that has a file. It is
+// passed over for new copies, and still asked for what it has. When it is in
+// doubt about the very name, nobody says that there is none.
+func TestTheLastHolderIsDegraded(t *testing.T) {
+	for _, failing := range []filestore.Op{filestore.OpCreate, filestore.OpCommit} {
+		t.Run(string(failing), func(t *testing.T) {
+			ringtest.Test(t, ringtest.Options{Nodes: 6}, func(t *testing.T, r *ringtest.Ring) {
+				content := []byte("the last copy")
+				r.Store(r.Members[0], "file", content, node.StoreOptions{})
+				group := groupOf(t, r, "file")
+				last := group[0]
+				last.Disk.SetFault(func(op filestore.Op, _ string) error {
+					if op == failing {
+						return syscall.EROFS
+					}
+					return nil
+				})
+				again := "file"
+				if failing == filestore.OpCreate {
+					again = nameAt(t, r, last, "other")
+				}
+				r.StoreAgain(group[1], again, content, node.StoreOptions{IfExists: node.Replace})
+				r.Eventually(10*time.Second, "it is degraded", func() bool { return last.Status(t.Context()).Degraded != "" })
+				r.Lose(group[1:]...)
+				r.Forget("file")
+				r.Forget(again)
+				for _, wait := range []time.Duration{0, 5 * time.Second, 20 * time.Second} {
+					time.Sleep(wait)
+					for _, by := range r.Up() {
+						got, f, err := ringtest.Fetch(t.Context(), by, "file", node.FetchOptions{})
+						if failing == filestore.OpCommit && err != nil {
+							assert.NotErrorIs(t, err, node.ErrNotFound, by.Host)
+							continue
+						}
+						require.NoError(t, err, by.Host)
+						assert.Equal(t, content, got)
+						assert.False(t, f.Confirmed)
+					}
+				}
+			})
+		})
+	}
 }

@@ -14,6 +14,9 @@ type place struct {
 	arc
 	Live []chord.Peer // distinct live machines from the owner on; the first Want of them are the group
 	Want int          // min(N, members)
+	// Degraded are machines among those that take no content, and still know
+	// what they have.
+	Degraded []MachineID
 }
 
 // group is the first Want distinct live machines.
@@ -43,10 +46,15 @@ func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 	}
 	live := l.Group(len(l.Successors) + 1)
 	n.members.hint(live)
+	var degraded []MachineID
 	live = slices.DeleteFunc(live, func(p chord.Peer) bool {
-		return n.members.isLeaving(p.Machine) || n.members.isDegraded(p.Machine)
+		broken := n.members.isDegraded(p.Machine)
+		if broken {
+			degraded = append(degraded, p.Machine)
+		}
+		return broken || n.members.isLeaving(p.Machine)
 	})
-	return place{arc: arc{l.After, l.Owner.ID}, Live: live, Want: n.want()}, nil
+	return place{arc: arc{l.After, l.Owner.ID}, Live: live, Degraded: degraded, Want: n.want()}, nil
 }
 
 // target is the voter list that a name at key should have: the group, and

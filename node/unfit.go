@@ -18,7 +18,7 @@ import (
 // down, until it has been started again.
 
 const (
-	degradedFor  = 90 * time.Second // how long a degraded node is believed to be; it repeats it
+	degradedFor  = 45 * time.Second // how long a degraded node is believed to be; it repeats it
 	refusedFirst = time.Minute      // after a machine refused content; doubled each time up to
 	refusedMost  = 15 * time.Minute
 	standInGrace = 2 * time.Second // that the answer to a store waits for a copy in another's place
