@@ -156,7 +156,7 @@ const graceOfClocks = 24 * time.Hour
 func Join(ctx context.Context, o JoinOptions) (*Membership, error) {
 	now := time.Now()
 	token, expired := trust.ParseToken(o.Token, now)
-	if expired != nil && !(errors.Is(expired, trust.ErrTokenExpired) && now.Before(time.Unix(token.Expires, 0).Add(graceOfClocks))) {
+	if expired != nil && (!errors.Is(expired, trust.ErrTokenExpired) || !now.Before(time.Unix(token.Expires, 0).Add(graceOfClocks))) {
 		return nil, expired
 	}
 	key, err := machineKey(o.Dir)

@@ -103,7 +103,7 @@ func TestWhomARevokedIssuerLetInStays(t *testing.T) {
 	assert.ElementsMatch(t, []MachineID{known.Identity.Machine(), below.Identity.Machine(), deeper.Identity.Machine()}, got.Kept)
 	for _, p := range []person{known, below, deeper, before, first} {
 		assert.Equal(t, Present, r.state(p))
-		assert.Equal(t, p.Identity.Positions(), positions(r, p), "and keeps its place")
+		assert.Equal(t, p.Positions(), positions(r, p), "and keeps its place")
 		require.NoError(t, r.set.Check(p.Certificate()), "also with its old certificate")
 	}
 	assert.Equal(t, Revoked, r.state(thief))
@@ -285,7 +285,7 @@ func TestRenewal(t *testing.T) {
 	assert.Equal(t, old.NotAfter, p.Certificate().NotAfter, "it is not due")
 	require.NoError(t, renew(old.RenewAt()))
 	assert.Greater(t, p.Certificate().NotAfter, old.NotAfter)
-	assert.Equal(t, old.Positions(), p.Identity.Positions())
+	assert.Equal(t, old.Positions(), p.Positions())
 	require.NoError(t, renew(p.Certificate().NotAfter.Add(1000*time.Hour)), "long after it has ended")
 	require.ErrorIs(t, p.Identity.Renew(first.Chain()), ErrCertificate, "another's")
 
