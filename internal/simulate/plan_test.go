@@ -14,21 +14,21 @@ import (
 // seed changes every later draw, and with it what the seeds in seeds_test.go
 // stand for: draw new things last.
 type plan struct {
-	seed            uint64
-	nodes, vnodes   int
-	n, w, r         int
-	delay, jitter   time.Duration
-	names, clients  int
-	pause           time.Duration // of a client between two operations, at most
-	largest         int           // bytes of a content, at most
-	length          time.Duration // of the safety phase
-	gap             time.Duration // between two faults, at most
-	outage          time.Duration // how long a fault lasts, at most
-	budget          int           // copies of a name that may be lost for good
-	timing          node.Timing
-	unhurried       bool // the product's own timing
-	skewed          float64
-	first, strategy int // which fault comes first; see world.next
+	seed           uint64
+	nodes, vnodes  int
+	n, w, r        int
+	delay, jitter  time.Duration
+	names, clients int
+	pause          time.Duration // of a client between two operations, at most
+	largest        int           // bytes of a content, at most
+	length         time.Duration // of the safety phase
+	gap            time.Duration // between two faults, at most
+	outage         time.Duration // how long a fault lasts, at most
+	budget         int           // copies of a name that may be lost for good
+	timing         node.Timing
+	unhurried      bool // the product's own timing
+	skewed         float64
+	first          int // which fault comes first
 }
 
 // longestSafety keeps every outage shorter than the time after which those who

@@ -243,7 +243,7 @@ func (k *soak) predicted() (files float64, repair time.Duration) {
 	}
 	repair /= time.Duration(len(k.repairs))
 	lambda := float64(k.lostDisks) / float64(k.nodes) / k.length.Seconds()
-	rate := 6 * math.Pow(lambda, 3) * math.Pow(repair.Seconds(), 2)
+	rate := 6 * lambda * lambda * lambda * repair.Seconds() * repair.Seconds() // N is 3
 	return rate * k.length.Seconds() * float64(len(k.names)), repair
 }
 
