@@ -27,9 +27,10 @@
 // The table's keys and values:
 //
 //	'r' SHA-1(name) name    CBOR map of the register (1 promised, 2 accepted, 3 record,
-//	                        4 held, 5 temporary path, 6 file to be swept), CRC-32C
+//	                        4 held, 5 temporary path, 6 file to be swept, 7 time), CRC-32C
 //	'm' key                 a value of SetMeta, CRC-32C
 //	's' 'c'                 the ballot counter reserved, 8 bytes, big endian
+//	's' 'r'                 the table was rebuilt and is not trusted yet
 //
 // A CRC-32C is 4 bytes, big endian, over the table key and the value before
 // it. The extended attribute user.dhtfs of a file is what the table held for

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -21,10 +22,19 @@ type entry struct {
 	// Sweep says that a file at the visible path is content that this entry
 	// gave up, and to be removed.
 	Sweep bool `cbor:"6,keyasint,omitempty"`
+	// Since is when Accepted last changed, by this machine's clock, in Unix seconds.
+	Since int64 `cbor:"7,keyasint,omitempty"`
 }
 
 func (e *entry) register() Register {
 	return Register{Promised: e.Promised, Accepted: e.Accepted, Record: e.Record, Held: e.Held}
+}
+
+func (e *entry) since() time.Time {
+	if e.Since == 0 {
+		return time.Time{}
+	}
+	return time.Unix(e.Since, 0)
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

@@ -63,7 +63,10 @@ func newCounter() counter { return counter{turn: make(chan struct{}, 1)} }
 // counterBlock is how many counters one commit reserves.
 const counterBlock = 1000
 
-var keyCounter = []byte{prefixStore, 'c'}
+var (
+	keyCounter = []byte{prefixStore, 'c'}
+	keyRebuilt = []byte{prefixStore, 'r'} // there: see Rebuilt
+)
 
 // NextCounter returns a ballot counter that is at least atLeast and greater
 // than any it returned before, in the life of this directory. A new directory,

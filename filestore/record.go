@@ -63,6 +63,8 @@ type Record struct {
 	Seen      []Seen    `cbor:"20,keyasint,omitempty"` // other branches, each once, at most MaxSeen
 	Conflicts []OpID    `cbor:"21,keyasint,omitempty"` // the last versions that lost a conflict and were stored beside this name
 	Origin    *Origin   `cbor:"22,keyasint,omitempty"` // of a conflict copy
+	// DeletedRing is DeletedAt by the ring's own clock: the seconds that it had run.
+	DeletedRing int64 `cbor:"24,keyasint,omitempty"`
 }
 
 // Wanted is the number of copies that there should be of the record's content:

@@ -33,14 +33,21 @@ func (s *Store) recover() error {
 		return err
 	}
 	if lost {
-		s.rebuilt = true
 		if err := s.rebuild(); err != nil {
+			return err
+		}
+		if err := s.tab.apply([]write{{keyRebuilt, []byte{1}}}); err != nil {
 			return err
 		}
 		if err := s.readyTable(); err != nil {
 			return err
 		}
 	}
+	marker, err := s.tab.get(keyRebuilt)
+	if err != nil {
+		return err
+	}
+	s.rebuilt = marker != nil
 	if err := s.loadCounter(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"time"
 )
 
 // Cursor is a place in the order of registers: by key, then by name. The zero
@@ -17,6 +18,7 @@ type Cursor struct {
 type Entry struct {
 	Cursor
 	Register
+	Since time.Time // when Accepted last changed; zero: not known
 }
 
 // registersPage is how many registers are read at a time.
@@ -72,7 +74,7 @@ func (s *Store) listTo(start []byte, upTo [20]byte, yield func(Entry, error) boo
 			if s.judge(p.key, e) != nil {
 				continue
 			}
-			if !yield(Entry{Cursor: c, Register: e.register()}, nil) {
+			if !yield(Entry{Cursor: c, Register: e.register(), Since: e.since()}, nil) {
 				return false
 			}
 		}

@@ -170,10 +170,31 @@ func (s *Store) beginWrite() error {
 
 func (s *Store) end() { s.inflight.Done() }
 
-// Rebuilt reports whether this Open found the table lost or too damaged, and
-// made a new one from the extended attributes of the files. Promises,
-// tombstones, names without content and Meta values are then gone.
-func (s *Store) Rebuilt() bool { return s.rebuilt }
+// Rebuilt reports whether the table was once found lost or too damaged and made
+// anew from the extended attributes of the files, and Trust has not been called
+// since. Promises, tombstones, names without content and Meta values were then
+// gone, and what is there may be older than what was accepted last.
+func (s *Store) Rebuilt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rebuilt
+}
+
+// Trust ends what Rebuilt reports, durably: the registers have been compared
+// with those of other nodes.
+func (s *Store) Trust() error {
+	if err := s.beginWrite(); err != nil {
+		return fmt.Errorf("trust the table: %w", err)
+	}
+	defer s.end()
+	if err := s.commit(write{key: keyRebuilt}); err != nil {
+		return fmt.Errorf("trust the table: %w", err)
+	}
+	s.mu.Lock()
+	s.rebuilt = false
+	s.mu.Unlock()
+	return nil
+}
 
 // XattrOK reports whether the file system keeps extended attributes. Where it
 // does not, a lost table cannot be rebuilt.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 )
 
 // Register returns what this node holds for name: a zero Register when
@@ -84,6 +85,9 @@ func (s *Store) update(name string, f func(Register) (Register, error), needCont
 // from; nil when it is visible already, or not held.
 func (s *Store) admit(name, visible string, old *entry, next Register, needContent bool) (*entry, *Stage, error) {
 	e := &entry{Promised: next.Promised, Accepted: next.Accepted, Record: next.Record.Clone()}
+	if e.Since = old.Since; e.Accepted != old.Accepted {
+		e.Since = time.Now().Unix()
+	}
 	r := e.Record
 	if r != nil && r.Name != name {
 		return nil, nil, fmt.Errorf("%w: a record of %q in the register of %q", ErrBadName, r.Name, name)
@@ -217,10 +221,29 @@ func (s *Store) Drop(name string, ballot Ballot) error {
 	return nil
 }
 
-// Forget removes name's register, a tombstone, as if it had never been. It
-// does so only if that was accepted at ballot and nothing is promised beyond,
-// and reports whether it did.
+// Discard gives up the content of the record that was accepted at ballot, if it
+// is held, and then removes name's register, whatever is promised: the caller
+// knows that neither counts. It does nothing if another was accepted since.
+func (s *Store) Discard(name string, ballot Ballot) error {
+	err := s.Drop(name, ballot)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	_, err = s.forget(name, func(e *entry) bool { return e.Record != nil && !e.Held && e.Accepted == ballot })
+	return err
+}
+
+// Forget removes name's register, a tombstone or one whose content is not held,
+// as if it had never been. It does so only if that was accepted at ballot and
+// nothing is promised beyond, and reports whether it did.
 func (s *Store) Forget(name string, ballot Ballot) (bool, error) {
+	return s.forget(name, func(e *entry) bool {
+		return e.Record != nil && !e.Held && e.Accepted == ballot && e.Promised.Compare(ballot) <= 0
+	})
+}
+
+// forget removes name's register if it may go.
+func (s *Store) forget(name string, may func(*entry) bool) (bool, error) {
 	if err := s.beginWrite(); err != nil {
 		return false, fmt.Errorf("forget: %w", err)
 	}
@@ -235,7 +258,7 @@ func (s *Store) Forget(name string, ballot Ballot) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("forget: %w", err)
 	}
-	if e.Record == nil || !e.Record.Deleted || e.Accepted != ballot || e.Promised.Compare(ballot) > 0 {
+	if !may(e) {
 		return false, nil
 	}
 	if err := s.commit(write{key: registerKey(name)}); err != nil {

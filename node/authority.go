@@ -61,6 +61,14 @@ func (a *authority) knowledge(name string) register.Knowledge {
 	return register.Authoritative
 }
 
+// disclaim forgets all that the node knew: it was away for too long.
+func (a *authority) disclaim() error {
+	a.mu.Lock()
+	a.known, a.claims = nil, nil
+	a.mu.Unlock()
+	return a.store.SetMeta(metaClaims, nil)
+}
+
 // knows reports whether the whole arc is known.
 func (a *authority) knows(x arc) bool {
 	a.mu.Lock()

@@ -290,7 +290,7 @@ func holdersAmong(met []register.Met, rec *filestore.Record) []MachineID {
 // it is a voter, else the newest record that the key's group has, else the
 // group itself, for a name that is not stored.
 func (n *Node) view(ctx context.Context, name string) (register.View, error) {
-	own, err := n.store.Register(name)
+	own, err := n.own(name)
 	if err != nil && !errors.Is(err, filestore.ErrDegraded) { // what is in doubt here others may know
 		return register.View{}, err
 	}

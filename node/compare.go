@@ -30,19 +30,20 @@ func (n *Node) entriesOf(a arc) ([]rangeEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if reg.Record != nil {
-			l = append(l, entryOf(reg.Register))
+		if reg.Record != nil && !n.doubts.has(reg.Name, reg.Accepted) {
+			l = append(l, n.entryOf(reg.Register))
 		}
 	}
 	return append(l, n.authority.heardOf(a)...), nil
 }
 
-func entryOf(r filestore.Register) rangeEntry {
+func (n *Node) entryOf(r filestore.Register) rangeEntry {
 	return rangeEntry{
 		Name: r.Record.Name,
 		View: register.ViewOf(r.Record, r.Accepted),
 		Held: r.Held,
 		Live: !r.Record.Deleted,
+		Old:  n.isOld(r.Record),
 
 		Copies: r.Record.Copies,
 	}
@@ -52,7 +53,8 @@ func entryOf(r filestore.Register) rangeEntry {
 func (n *Node) fingerprint(a arc) (filestore.Fingerprint, int) {
 	f, count := n.store.Fingerprint(a.After, a.UpTo)
 	heard, more := n.authority.heardSum(a)
-	return f.Plus(heard), count + more
+	doubted, less := n.doubts.sum(a)
+	return f.Plus(heard).Minus(doubted), count + more - less
 }
 
 // onCompare answers a peer that compares arcs.
@@ -60,6 +62,9 @@ func (n *Node) onCompare(req compareRequest) (compareReply, error) {
 	var reply compareReply
 	if len(req.Ranges) > rangesOnce {
 		return reply, errBadRequest
+	}
+	if n.clock.mayBeAway() {
+		return reply, ErrNotReady
 	}
 	listed := 0
 	for _, r := range req.Ranges {
@@ -88,7 +93,7 @@ func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 		if err != nil {
 			return reply, err
 		}
-		if reg.Record == nil {
+		if reg.Record == nil || n.doubts.has(reg.Name, reg.Accepted) {
 			continue
 		}
 		if len(reply.Entries) == rangePage {
@@ -96,7 +101,7 @@ func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
 			return reply, nil
 		}
-		reply.Entries = append(reply.Entries, entryOf(reg.Register))
+		reply.Entries = append(reply.Entries, n.entryOf(reg.Register))
 	}
 	reply.Entries = append(reply.Entries, n.authority.heardOf(a)...)
 	return reply, nil

@@ -55,6 +55,9 @@ type Timing struct {
 	Lifetime    time.Duration // of certificates that this node issues; 90 days
 	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
 	TakeOver    time.Duration // without a majority for so long, those that are there go on alone; 1 min
+	Retention   time.Duration // a tombstone is kept so long, by the ring's own clock; 90 days
+	Away        time.Duration // a node that was away for longer pushes nothing; 60 days. Less than Retention
+	Collect     time.Duration // what is not needed any more is looked for so often; 1 h
 	ScrubEvery  time.Duration // everything is read and checked so often; 7 days
 	ScrubRate   int64         // bytes a second that this reads at most; 8 MiB
 }
@@ -87,6 +90,9 @@ func (c *Config) validate() error {
 	orElse(&c.Timing.JoinSettle, defaultJoinSettle)
 	orElse(&c.Timing.DropAfter, defaultDropAfter)
 	orElse(&c.Timing.TakeOver, defaultTakeOver)
+	orElse(&c.Timing.Retention, defaultRetention)
+	orElse(&c.Timing.Away, defaultAway)
+	orElse(&c.Timing.Collect, defaultCollect)
 	orElse(&c.Timing.ScrubEvery, defaultScrubEvery)
 	if c.Timing.ScrubRate <= 0 {
 		c.Timing.ScrubRate = defaultScrubRate

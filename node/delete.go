@@ -121,7 +121,14 @@ func (n *Node) onChange(ctx context.Context, req changeRequest) (changeReply, er
 			return applyCompare(cur, req, copies)
 		}
 	}
-	o, err := n.change(changing, req.Name, register.Task{Change: &register.Change{Op: req.Op, Base: req.Base, Apply: apply}}, patience{copies: req.Copies})
+	dated := func(cur *filestore.Record) (filestore.Record, filestore.Result) {
+		next, result := apply(cur)
+		if next.Deleted && next.DeletedRing == 0 {
+			next.DeletedRing = n.clock.seconds()
+		}
+		return next, result
+	}
+	o, err := n.change(changing, req.Name, register.Task{Change: &register.Change{Op: req.Op, Base: req.Base, Apply: dated}}, patience{copies: req.Copies})
 	if err != nil {
 		return changeReply{}, err
 	}

@@ -15,11 +15,15 @@ import (
 // in pages; see trust.Members.Summary.
 
 func (n *Node) onMembersSum(req membersSumRequest) (membersSumReply, error) {
-	s := n.members.set.Summary()
-	if s.Digest == req.Digest {
-		return membersSumReply{Digest: s.Digest}, nil
+	if err := n.heardClock(req.Clock); err != nil {
+		return membersSumReply{}, err
 	}
-	return membersSumReply{Digest: s.Digest, Buckets: s.Buckets}, nil
+	s := n.members.set.Summary()
+	reply := membersSumReply{Digest: s.Digest, Clock: n.clock.now()}
+	if s.Digest != req.Digest {
+		reply.Buckets = s.Buckets
+	}
+	return reply, nil
 }
 
 func (n *Node) onMembersDiff(req membersDiffRequest) (r membersDiffReply, err error) {
@@ -43,8 +47,11 @@ func (n *Node) mergeMembers(set []byte) error {
 // gossip compares member sets with one machine, both ways.
 func (n *Node) gossip(ctx context.Context, with MachineID) error {
 	var reply membersSumReply
-	err := n.call(ctx, with, callMembersSum, membersSumRequest{Digest: n.members.set.Digest()}, &reply)
+	err := n.call(ctx, with, callMembersSum, membersSumRequest{Digest: n.members.set.Digest(), Clock: n.clock.now()}, &reply)
 	n.noteRefusal(err)
+	if err == nil {
+		err = n.heardClock(reply.Clock)
+	}
 	if err != nil || len(reply.Buckets) == 0 {
 		return err
 	}

@@ -85,6 +85,8 @@ func messages() []hostile.Decoder {
 		message[membersDiffReply]("members diff reply"),
 		message[membersTellRequest]("members tell request"),
 		message[membersOfRequest]("members of request"),
+		message[forgetRequest]("forget request"),
+		message[forgetReply]("forget reply"),
 		message[selfReply]("self reply"),
 	}
 }
@@ -109,6 +111,7 @@ func calls(tb testing.TB) hostile.Decoder {
 		byte(callList):        hostile.Fill(new(listRequest)),
 		byte(callRange):       hostile.Fill(new(rangeRequest)),
 		byte(callCompare):     hostile.Fill(new(compareRequest)),
+		byte(callForget):      hostile.Fill(new(forgetRequest)),
 	}
 	d := hostile.Decoder{Name: "calls of a node", Memory: 8 << 20, PerByte: 4 << 10}
 	for kind, v := range kinds {

@@ -55,7 +55,7 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 		if err != nil {
 			return reply, err
 		}
-		if reg.Record == nil || !o.matches(reg.Record.Name) {
+		if reg.Record == nil || !o.matches(reg.Record.Name) || n.doubts.has(reg.Name, reg.Accepted) {
 			continue
 		}
 		if tombstone := req.Gone && reg.Record.Deleted; !reg.Held && !tombstone {

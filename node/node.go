@@ -37,6 +37,8 @@ type Node struct {
 	silence    silence
 	unfit      unfit
 	slow       slowSources
+	clock      *ringClock
+	doubts     *doubts
 	wake       wake
 	tasks      *tasks
 	state      state
@@ -107,6 +109,15 @@ func (n *Node) open() (err error) {
 	if n.authority, err = openAuthority(n.store); err != nil {
 		return err
 	}
+	if n.clock, err = openRingClock(n.store, n.cfg.Timing.Away/2); err != nil {
+		return err
+	}
+	if n.members.count() < 2 {
+		n.clock.hear(0) // nobody else can have missed this node
+	}
+	if n.doubts, err = openDoubts(n.store, n.clock); err != nil {
+		return err
+	}
 	if n.scrubber, err = openScrubber(n.store, &n.cfg); err != nil {
 		return err
 	}
@@ -154,6 +165,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.runRepair(ctx) })
 	g.Go(func() error { return n.runRenewal(ctx) })
 	g.Go(func() error { return n.runSweep(ctx) })
+	g.Go(func() error { return n.runCollect(ctx) })
 	g.Go(func() error { return n.runHeal(ctx) })
 	g.Go(func() error { return n.runScrub(ctx) })
 	g.Go(func() error { return n.runDegraded(ctx) })

@@ -159,6 +159,10 @@ func (n *Node) nextRound(r *roundResult, failures int) time.Duration {
 // repairRound does one round.
 func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	r := &roundResult{}
+	if n.clock.mayBeAway() && n.members.count() > 1 {
+		r.failed = true // nothing is done before some member has told how long
+		return r, nil
+	}
 	mine, err := n.responsibility(ctx)
 	if err != nil {
 		return r, err
@@ -183,7 +187,14 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	if err != nil {
 		return r, err
 	}
-	n.carryOut(ctx, append(jobs, due...), r)
+	doubted, err := n.resolve()
+	if err != nil {
+		return r, err
+	}
+	n.carryOut(ctx, slices.Concat(doubted, jobs, due), r)
+	if n.doubts.any() {
+		r.failed = true
+	}
 	if r.failed {
 		n.log.Info("some files could not be repaired yet", "names", r.wrong)
 	}

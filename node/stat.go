@@ -53,6 +53,9 @@ func (n *Node) find(ctx context.Context, name string) (found, error) {
 	}
 	f, err := n.read(ctx, name)
 	if err != nil {
+		if held, ok := n.heldInDoubt(name); ok && errors.Is(err, ErrUnavailable) {
+			return held, nil
+		}
 		return found{}, err
 	}
 	if f.live() == nil {

@@ -69,7 +69,7 @@ func (n *Node) sortStraysIn(ctx context.Context, a arc, r *roundResult) (jobs []
 		}
 		rec := reg.Record
 		switch {
-		case rec == nil:
+		case rec == nil, n.doubts.has(reg.Name, reg.Accepted):
 			continue
 		case rec.Voters.Contains(n.self()):
 		case reg.Held:
@@ -132,11 +132,14 @@ func (n *Node) dropStray(ctx context.Context, name string) error {
 		return err
 	}
 	v := f.record.Voters
-	if v.Joint() || slices.Contains(v.New, n.self()) || slices.ContainsFunc(v.New, n.silence.of) {
+	if v.Joint() || slices.Contains(v.New, n.self()) {
 		return nil
 	}
 	if !register.Supersedes(f.record, own.Record, own.Accepted) {
 		return n.learnChosen(ctx, f.record, f.view)
+	}
+	if slices.ContainsFunc(v.New, n.silence.of) {
+		return nil // it will not confirm
 	}
 	if rec := f.live(); rec != nil {
 		for _, s := range n.holdersOf(ctx, *rec) {

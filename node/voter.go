@@ -12,15 +12,15 @@ import (
 // store before the answer leaves.
 
 func (n *Node) onRead(m readRequest) (register.Answer, error) {
-	r, err := n.store.Register(m.Name)
+	r, err := n.own(m.Name)
 	if err != nil {
 		return register.Answer{}, err
 	}
-	return register.OnRead(r, n.authority.knowledge(m.Name)), nil
+	return register.OnRead(r, n.knowledge(m.Name)), nil
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
-	known := n.authority.knowledge(m.Name)
+	known := n.knowledge(m.Name)
 	return n.vote(m.Name, func(r filestore.Register) (filestore.Register, register.Answer) {
 		return register.OnPrepare(n.self(), r, m, known)
 	})
@@ -40,6 +40,7 @@ func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) 
 	})
 	if err == nil && a.Status == register.OK {
 		n.authority.arrived(name)
+		n.doubts.settle(name)
 		n.staged.settle(name, m.Record.SHA256)
 	}
 	return a, err
@@ -47,6 +48,7 @@ func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) 
 
 // vote applies a voter rule. An answer that changes nothing needs no commit.
 func (n *Node) vote(name string, rule func(filestore.Register) (filestore.Register, register.Answer)) (register.Answer, error) {
+	rule = n.undoubting(name, rule)
 	before, err := n.store.Register(name)
 	if err != nil {
 		return register.Answer{}, err

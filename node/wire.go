@@ -231,6 +231,23 @@ type comparedRange struct {
 	Entries []rangeEntry `cbor:"5,keyasint,omitempty"`
 }
 
+// forgetRequest asks whether the callee can forget old tombstones; Sure: tells it to.
+type forgetRequest struct {
+	Names []forgetName `cbor:"1,keyasint"`
+	Sure  bool         `cbor:"2,keyasint,omitempty"`
+}
+
+// forgetName is a name whose tombstone was accepted at a ballot.
+type forgetName struct {
+	Name string           `cbor:"1,keyasint"`
+	At   filestore.Ballot `cbor:"2,keyasint"`
+}
+
+// forgetReply answers in the order of the request.
+type forgetReply struct {
+	Agreed []bool `cbor:"1,keyasint"`
+}
+
 // rangeRequest lists the registers of an arc of the ring. Key 3 is no longer used.
 type rangeRequest struct {
 	After chord.ID `cbor:"1,keyasint"`
@@ -261,12 +278,14 @@ type rangeEntry struct {
 // membersSumRequest compares whole member sets; the summary's parts are answered once
 // the digests differ.
 type membersSumRequest struct {
-	Digest [32]byte `cbor:"1,keyasint"`
+	Digest [32]byte      `cbor:"1,keyasint"`
+	Clock  time.Duration `cbor:"8,keyasint,omitempty"` // the ring's, in nanoseconds
 }
 
 type membersSumReply struct {
-	Digest  [32]byte `cbor:"1,keyasint"`
-	Buckets []byte   `cbor:"2,keyasint,omitempty"`
+	Digest  [32]byte      `cbor:"1,keyasint"`
+	Buckets []byte        `cbor:"2,keyasint,omitempty"`
+	Clock   time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
 // membersDiffRequest says what the caller has in some buckets of its member set.

@@ -1,0 +1,282 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dhtfs/dhtfs/chord"
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+)
+
+// Doubt: a node that was away for longer than tombstones are certain to be
+// kept, or whose table was lost and made anew from its files, may have records
+// of what was deleted or replaced and forgotten long ago. It does not vote on
+// these names, tells nobody of them and pushes nothing, but gives out content
+// to those who ask for it. It asks the other voters about each: what they have
+// is what is true, and what a majority knows not to be stored is given up.
+
+// doubts are the registers that a node doubts. It may be used concurrently.
+type doubts struct {
+	store *filestore.Store
+	clock *ringClock
+
+	mu      sync.Mutex
+	rebuilt bool // what others cannot tell of is believed after takeOverAfter
+	since   time.Time
+	names   alongRing[doubt]
+}
+
+type doubt struct {
+	at  filestore.Ballot
+	sum filestore.Fingerprint
+}
+
+// metaDoubt is there while doubts of an absence last.
+const metaDoubt = "doubt"
+
+// openDoubts goes on with doubts that were there when the node last ran, and
+// begins to doubt when the table was rebuilt.
+func openDoubts(s *filestore.Store, c *ringClock) (*doubts, error) {
+	d := &doubts{store: s, clock: c}
+	b, err := s.Meta(metaDoubt)
+	if err != nil {
+		return nil, err
+	}
+	if rebuilt := s.Rebuilt(); rebuilt || b != nil {
+		d.rebuilt = rebuilt && b == nil
+		return d, d.all()
+	}
+	return d, nil
+}
+
+// begin doubts everything, durably: the node was away.
+func (d *doubts) begin() error {
+	if err := d.store.SetMeta(metaDoubt, []byte{1}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.rebuilt = false
+	d.mu.Unlock()
+	return d.all()
+}
+
+// all doubts every register that has a record.
+func (d *doubts) all() error {
+	d.mu.Lock()
+	d.since = time.Now()
+	d.mu.Unlock()
+	for reg, err := range d.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
+		if err != nil {
+			return err
+		}
+		if reg.Record == nil {
+			continue
+		}
+		state := filestore.NotHeld
+		if reg.Held {
+			state = filestore.IsHeld
+		}
+		d.mu.Lock()
+		d.names.put(reg.Name, doubt{reg.Accepted, d.store.FingerprintOf(reg.Name, reg.Accepted, state)})
+		d.mu.Unlock()
+	}
+	return nil
+}
+
+// has reports whether the record that was accepted at a ballot is doubted.
+func (d *doubts) has(name string, at filestore.Ballot) bool {
+	if d.clock.mayBeAway() {
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	x, ok := d.names.get(name)
+	return ok && x.at == at
+}
+
+// sum is the fingerprint of the doubted registers of an arc, and counts them.
+func (d *doubts) sum(a arc) (f filestore.Fingerprint, count int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range d.names.in(a) {
+		f, count = f.Plus(x.sum), count+1
+	}
+	return f, count
+}
+
+// any reports whether there are doubts.
+func (d *doubts) any() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names.len() > 0
+}
+
+// settle ends the doubt of a name.
+func (d *doubts) settle(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names.remove(name)
+}
+
+// list are the names in doubt.
+func (d *doubts) list() (l []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name := range d.names.values {
+		l = append(l, name)
+	}
+	return l
+}
+
+// believes reports whether what nobody can tell of is to be believed by now.
+func (d *doubts) believes() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rebuilt && time.Since(d.since) >= takeOverAfter
+}
+
+// end makes it durable that no doubts are left.
+func (d *doubts) end() error {
+	if d.store.Rebuilt() {
+		if err := d.store.Trust(); err != nil {
+			return err
+		}
+	}
+	if b, err := d.store.Meta(metaDoubt); err != nil || b == nil {
+		return err
+	}
+	return d.store.SetMeta(metaDoubt, nil)
+}
+
+// heardClock takes what another member's ring clock shows.
+func (n *Node) heardClock(count time.Duration) error {
+	age := time.Since(time.Unix(n.genesis().Created, 0))
+	if count > age+24*time.Hour {
+		return nil // no ring has run for longer than it has existed
+	}
+	behind := n.clock.hear(count)
+	if behind <= n.cfg.Timing.Away {
+		return nil
+	}
+	if files, _, _ := n.store.Usage(); files > 0 {
+		n.log.Warn("this node was away for long: what it holds is checked against the ring before it counts", "away", behind)
+	}
+	if err := n.doubts.begin(); err != nil {
+		return fmt.Errorf("doubt what is held: %w", err)
+	}
+	signal(n.wake.joined)
+	return errors.Join(n.authority.disclaim(), n.clock.save())
+}
+
+// heldInDoubt is what a read comes to that nobody answers, at a node that holds
+// content it doubts: that content, unconfirmed.
+func (n *Node) heldInDoubt(name string) (found, bool) {
+	r, err := n.store.Register(name)
+	if err != nil || !r.Held || !n.doubts.has(name, r.Accepted) {
+		return found{}, false
+	}
+	return found{record: r.Record, view: register.View{Voters: r.Record.Voters, Basis: r.Accepted}, holders: []MachineID{n.self()}}, true
+}
+
+// own is this node's register of a name, as far as it may speak of it: without
+// its record where that is doubted.
+func (n *Node) own(name string) (filestore.Register, error) {
+	r, err := n.store.Register(name)
+	if err == nil && r.Record != nil && n.doubts.has(name, r.Accepted) {
+		r = filestore.Register{Promised: r.Promised}
+	}
+	return r, err
+}
+
+// undoubting applies a voter rule to a register without its record where that is
+// doubted. The record stays until the rule accepts another.
+func (n *Node) undoubting(name string, rule func(filestore.Register) (filestore.Register, register.Answer)) func(filestore.Register) (filestore.Register, register.Answer) {
+	return func(r filestore.Register) (filestore.Register, register.Answer) {
+		if r.Record == nil || !n.doubts.has(name, r.Accepted) {
+			return rule(r)
+		}
+		next, a := rule(filestore.Register{Promised: r.Promised})
+		if next.Record == nil {
+			r.Promised = next.Promised
+			return r, a
+		}
+		return next, a
+	}
+}
+
+// knowledge is what this node may answer for a name that it has no record of, or
+// only one that it doubts.
+func (n *Node) knowledge(name string) register.Knowledge {
+	if r, err := n.store.Register(name); err != nil || r.Record != nil && n.doubts.has(name, r.Accepted) {
+		return register.Ignorant
+	}
+	return n.authority.knowledge(name)
+}
+
+// resolve are the jobs that end this node's doubts.
+func (n *Node) resolve() (jobs []job, err error) {
+	names := n.doubts.list()
+	if len(names) == 0 {
+		return nil, n.doubts.end()
+	}
+	for _, name := range names {
+		jobs = append(jobs, job{name, 0, func(ctx context.Context) error { return n.resolveOne(ctx, name) }})
+	}
+	return jobs, nil
+}
+
+// resolveOne finds out what the others have of a doubted name.
+func (n *Node) resolveOne(ctx context.Context, name string) error {
+	reg, err := n.store.Register(name)
+	if err != nil {
+		return err
+	}
+	if reg.Record == nil || !n.doubts.has(name, reg.Accepted) {
+		n.doubts.settle(name)
+		return nil
+	}
+	f, err := n.read(ctx, name)
+	switch {
+	case err == nil && f.confirmed && f.record == nil:
+		n.log.Info("gave up what was deleted while this node was away", "name", name)
+		if err := n.store.Discard(name, reg.Accepted); err != nil {
+			return err
+		}
+	case err == nil && f.confirmed && f.view.Basis == reg.Accepted: // they agree
+	case err == nil && f.confirmed && f.record.Voters.Contains(n.self()):
+		if err := n.refresh(ctx, name, f.record.Voters.New); err != nil {
+			return err
+		}
+		return n.settleAccepted(name)
+	case err == nil && f.confirmed:
+		_, err = n.store.Learn(name, func(filestore.Register) (filestore.Register, error) {
+			return register.OnChosen(n.self(), filestore.Register{Promised: reg.Promised}, f.view.Basis, *f.record), nil
+		})
+		if err != nil {
+			return err
+		}
+	case n.doubts.believes():
+		n.log.Warn("took a record from a rebuilt table as it is, since no majority can tell", "name", name)
+	default:
+		return ErrUnavailable
+	}
+	n.doubts.settle(name)
+	return nil
+}
+
+// settleAccepted ends the doubt of a name once another record was accepted.
+func (n *Node) settleAccepted(name string) error {
+	reg, err := n.store.Register(name)
+	if err != nil {
+		return err
+	}
+	if n.doubts.has(name, reg.Accepted) {
+		return ErrUnavailable
+	}
+	n.doubts.settle(name)
+	return nil
+}
