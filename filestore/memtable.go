@@ -32,10 +32,16 @@ func (d *MemDisk) openTable(create bool) (table, error) {
 }
 
 func (d *MemDisk) setTableAside() error {
+	d.LoseTable()
+	return nil
+}
+
+// LoseTable has the table be gone, as if its file had been removed. No Store may
+// be open.
+func (d *MemDisk) LoseTable() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tab = nil
-	return nil
 }
 
 func (t *memTable) get(key []byte) ([]byte, error) {

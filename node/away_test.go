@@ -98,3 +98,77 @@ func TestALoneMachineWasAwayForLong(t *testing.T) {
 		r.Ready(r.Members[0])
 	})
 }
+
+// A machine's table is lost: what can be made anew from its files may be old, and
+// what it promised, deleted and knew is gone. It must not count before it has
+// been compared.
+func TestALostTableMakesNothingOld(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(20)
+		r.Whole(time.Minute)
+		victim, behind := r.Members[2], r.Members[3]
+		by := r.Members[0]
+		r.Crash(behind) // it misses what follows: with it an old table would be a majority
+		for _, name := range names[:5] {
+			r.Delete(by, name)
+		}
+		for _, name := range names[5:10] {
+			r.Store(by, name, []byte("newer"), node.StoreOptions{IfExists: node.Replace})
+		}
+		r.Crash(victim)
+		victim.Disk.LoseTable()
+		before := staged(r.Members)
+		r.Start(victim)
+		r.Start(behind)
+		for range 20 { // from its first moment on
+			for _, m := range r.Up() {
+				for i, name := range names {
+					got, f, err := ringtest.Fetch(t.Context(), m, name, node.FetchOptions{})
+					switch {
+					case err != nil && i >= 5:
+						require.NotErrorIs(t, err, node.ErrNotFound, "%s at %s", name, m.Host)
+					case i < 5 && err == nil:
+						require.False(t, f.Confirmed, "%s was deleted", name)
+					case i < 10 && err == nil && f.Confirmed:
+						require.Equal(t, "newer", string(got))
+					}
+				}
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		r.Ready(victim, behind)
+		r.Whole(3 * time.Minute)
+		require.LessOrEqual(t, staged(r.Members)-before, 15, "copies made: of new versions only")
+	})
+}
+
+// All tables are lost: what the files say is believed after a while.
+func TestAllTablesLost(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
+		r.StoreMany(10)
+		r.Whole(time.Minute)
+		for _, m := range r.Members {
+			r.Stop(m)
+			m.Disk.LoseTable()
+		}
+		for _, m := range r.Members {
+			r.Start(m)
+		}
+		r.Ready(r.Members...)
+		r.Whole(10 * time.Minute)
+	})
+}
+
+// Most of a ring was away for long, and so nothing has happened meanwhile.
+func TestTheMajorityWasAwayForLong(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3, Timing: monthsInMinutes}, func(t *testing.T, r *ringtest.Ring) {
+		r.StoreMany(10)
+		r.Whole(time.Minute)
+		r.Crash(r.Members[1:]...)
+		time.Sleep(30 * time.Minute)
+		r.Start(r.Members[1])
+		r.Start(r.Members[2])
+		r.Ready(r.Members...)
+		r.Whole(3 * time.Minute)
+	})
+}

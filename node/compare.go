@@ -63,7 +63,7 @@ func (n *Node) onCompare(req compareRequest) (compareReply, error) {
 	if len(req.Ranges) > rangesOnce {
 		return reply, errBadRequest
 	}
-	if n.clock.mayBeAway() {
+	if n.clock.mayBeAway() || n.doubts.fresh() {
 		return reply, ErrNotReady
 	}
 	listed := 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,10 +25,9 @@ type doubts struct {
 	store *filestore.Store
 	clock *ringClock
 
-	mu      sync.Mutex
-	rebuilt bool // what others cannot tell of is believed after takeOverAfter
-	since   time.Time
-	names   alongRing[doubt]
+	mu    sync.Mutex
+	since time.Time // when they began, in the life of this process
+	names alongRing[doubt]
 }
 
 type doubt struct {
@@ -46,8 +46,7 @@ func openDoubts(s *filestore.Store, c *ringClock) (*doubts, error) {
 	if err != nil {
 		return nil, err
 	}
-	if rebuilt := s.Rebuilt(); rebuilt || b != nil {
-		d.rebuilt = rebuilt && b == nil
+	if s.Rebuilt() || b != nil {
 		return d, d.all()
 	}
 	return d, nil
@@ -58,9 +57,6 @@ func (d *doubts) begin() error {
 	if err := d.store.SetMeta(metaDoubt, []byte{1}); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	d.rebuilt = false
-	d.mu.Unlock()
 	return d.all()
 }
 
@@ -132,11 +128,12 @@ func (d *doubts) list() (l []string) {
 	return l
 }
 
-// believes reports whether what nobody can tell of is to be believed by now.
-func (d *doubts) believes() bool {
+// fresh reports whether there are doubts that most likely end soon. Till then the
+// node takes no part in comparing, as if it were not there.
+func (d *doubts) fresh() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.rebuilt && time.Since(d.since) >= takeOverAfter
+	return d.names.len() > 0 && time.Since(d.since) < takeOverAfter
 }
 
 // end makes it durable that no doubts are left.
@@ -259,13 +256,39 @@ func (n *Node) resolveOne(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-	case n.doubts.believes():
-		n.log.Warn("took a record from a rebuilt table as it is, since no majority can tell", "name", name)
 	default:
-		return ErrUnavailable
+		if !n.vouched(ctx, reg) {
+			return ErrUnavailable
+		}
 	}
 	n.doubts.settle(name)
 	return nil
+}
+
+// vouched reports whether a doubted record may count again although no majority
+// that does not doubt can tell: a voter without doubts has that very record; or
+// for takeOverAfter all its voters have been there, none of them knows that there
+// is nothing, and too many doubt, as when all tables were lost at once.
+func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
+	if reg.Accepted.IsZero() || len(reg.Record.Voters.New) == 0 {
+		return false // a rebuilt one that was never seen accepted
+	}
+	voters := slices.DeleteFunc(reg.Record.Voters.All(), func(m MachineID) bool { return m == n.self() })
+	answers := ask(n, voters, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, reg.Record.Name) })
+	all := true
+	for range voters {
+		a := <-answers
+		switch {
+		case a.err != nil || a.is.Status == register.OK && a.is.Record == nil:
+			all = false
+		case a.is.Status == register.OK && a.is.Accepted == reg.Accepted:
+			return true
+		}
+	}
+	if all = all && n.doubts.any() && !n.doubts.fresh(); all {
+		n.log.Warn("took a record as it is, since too many of its voters have doubts", "name", reg.Record.Name)
+	}
+	return all
 }
 
 // settleAccepted ends the doubt of a name once another record was accepted.

@@ -163,6 +163,14 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 		r.failed = true // nothing is done before some member has told how long
 		return r, nil
 	}
+	doubted, err := n.resolve()
+	if err != nil {
+		return r, err
+	}
+	if n.doubts.fresh() {
+		n.carryOut(ctx, doubted, r)
+		return r, nil
+	}
 	mine, err := n.responsibility(ctx)
 	if err != nil {
 		return r, err
@@ -184,10 +192,6 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	}
 	n.repair.forgetAllBut(arcs)
 	due, err := n.sortStrays(ctx, arcs, r)
-	if err != nil {
-		return r, err
-	}
-	doubted, err := n.resolve()
 	if err != nil {
 		return r, err
 	}
