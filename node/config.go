@@ -53,6 +53,7 @@ type Timing struct {
 	RepairEvery time.Duration // when nothing happened; 1 min
 	JoinSettle  time.Duration // after a member came or left for good; 1 s
 	Lifetime    time.Duration // of certificates that this node issues; 90 days
+	RepairRate  int64         // bytes a second that repair copies to this node at most; 32 MiB
 	DropAfter   time.Duration // a copy that no register counts on is kept so long; 10 min
 	TakeOver    time.Duration // without a majority for so long, those that are there go on alone; 1 min
 	Retention   time.Duration // a tombstone is kept so long, by the ring's own clock; 90 days
@@ -94,6 +95,9 @@ func (c *Config) validate() error {
 	orElse(&c.Timing.Away, defaultAway)
 	orElse(&c.Timing.Collect, defaultCollect)
 	orElse(&c.Timing.ScrubEvery, defaultScrubEvery)
+	if c.Timing.RepairRate <= 0 {
+		c.Timing.RepairRate = defaultRepairRate
+	}
 	if c.Timing.ScrubRate <= 0 {
 		c.Timing.ScrubRate = defaultScrubRate
 	}

@@ -103,13 +103,17 @@ func (n *Node) repairChange(ctx context.Context, name string, f found, target []
 // copyAhead sees to it that the machines in target hold a content, so that
 // their acceptances do not wait for it.
 func (n *Node) copyAhead(ctx context.Context, rec filestore.Record, holders, target []MachineID) {
+	copying := n.makeRepairCopy
+	if n.state.leaving.Load() {
+		copying = n.makeObtain // somebody waits for the logout
+	}
 	var wg sync.WaitGroup
 	for _, m := range target {
 		if n.silence.of(m) {
 			continue
 		}
 		wg.Go(func() {
-			if err := n.makeObtain(ctx, m, rec, holders); err != nil {
+			if err := copying(ctx, m, rec, holders); err != nil {
 				n.log.Debug("could not have a copy made", "name", rec.Name, "peer", n.members.label(m), "err", err)
 			}
 		})

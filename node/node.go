@@ -37,6 +37,7 @@ type Node struct {
 	silence    silence
 	unfit      unfit
 	slow       slowSources
+	pacer      *pacer
 	clock      *ringClock
 	doubts     *doubts
 	wake       wake
@@ -98,6 +99,7 @@ func (n *Node) open() (err error) {
 	}
 	n.members = newMembers(n.membership.members, n.self(), inDir(n.cfg.StateDir, membersFile), n.log)
 	n.repair, n.healer = newRepairer(), newHealer()
+	n.pacer = newPacer(n.cfg.Timing.RepairRate)
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
 		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log,

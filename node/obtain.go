@@ -13,20 +13,32 @@ import (
 const (
 	obtainTimeout = 30 * time.Second
 	obtainRate    = 256 << 10
+	repairRate    = 64 << 10 // obtainRate of repair, which waits for its turn
 )
 
 // makeObtain has a machine get a record's content from those that hold it. It
 // returns at once where the machine has the content already.
 func (n *Node) makeObtain(ctx context.Context, m MachineID, rec filestore.Record, holders []MachineID) error {
-	sources := slices.DeleteFunc(n.rank(&rec, holders), func(s MachineID) bool { return s == m })
 	limit := obtainTimeout + time.Duration(rec.Size/obtainRate)*time.Second
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := n.unfit.lately(m, rec.Size); err != nil {
+	return n.haveObtained(ctx, m, obtainRequest{Record: rec, Sources: holders}, limit)
+}
+
+// makeRepairCopy is makeObtain for repair, which nobody waits for: at no more
+// than the rate that the machine takes.
+func (n *Node) makeRepairCopy(ctx context.Context, m MachineID, rec filestore.Record, holders []MachineID) error {
+	limit := 2*obtainTimeout + time.Duration(rec.Size/repairRate)*time.Second
+	return n.haveObtained(ctx, m, obtainRequest{Record: rec, Sources: holders, Repair: true}, limit)
+}
+
+func (n *Node) haveObtained(ctx context.Context, m MachineID, req obtainRequest, limit time.Duration) error {
+	req.Sources = slices.DeleteFunc(n.rank(&req.Record, req.Sources), func(s MachineID) bool { return s == m })
+	if err := n.unfit.lately(m, req.Record.Size); err != nil {
 		return err
 	}
-	err := n.sendObtain(ctx, m, obtainRequest{Record: rec, Sources: sources})
-	n.refused(m, rec.Size, err)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := n.sendObtain(ctx, m, req)
+	n.refused(m, req.Record.Size, err)
 	return err
 }
 
@@ -59,6 +71,13 @@ func (n *Node) obtainFrom(ctx context.Context, req obtainRequest) (from []string
 	if n.store.Holds(rec.Name, rec.SHA256) {
 		return nil, nil
 	}
+	if req.Repair {
+		leave, err := n.pacer.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	stage, err := n.store.Stage(rec.Name, rec.Size)
 	if err != nil {
 		return nil, err
@@ -74,6 +93,9 @@ func (n *Node) obtainFrom(ctx context.Context, req obtainRequest) (from []string
 	for p.next < p.last {
 		at := p.next
 		raw, err := p.chunk()
+		if err == nil && req.Repair {
+			err = n.pacer.pass(ctx, len(raw))
+		}
 		if err == nil {
 			err = p.write(stage, at, raw)
 		}

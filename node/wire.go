@@ -152,6 +152,7 @@ type obtainRequest struct {
 	Record  filestore.Record `cbor:"1,keyasint"`
 	Sources []MachineID      `cbor:"2,keyasint"`
 	From    string           `cbor:"3,keyasint,omitempty"` // the name under which the sources have it; empty: the record's
+	Repair  bool             `cbor:"4,keyasint,omitempty"` // nobody waits for it: at the callee's rate for repair
 }
 
 // keepRequest asks the callee to keep a copy without a vote, see makeExtra. Record
