@@ -104,9 +104,10 @@ func placed(t *testing.T, r *ringtest.Ring, names []string) bool {
 	return true
 }
 
+// A join moves about K/N of K files, each once and to the newcomer alone.
 func TestAJoinMovesWhatItMust(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
-		names := r.StoreMany(60)
+	ringtest.Test(t, ringtest.Options{Nodes: 8}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(300)
 		time.Sleep(2 * time.Minute)
 		before := staged(r.Members)
 		old := r.Up()
@@ -119,6 +120,8 @@ func TestAJoinMovesWhatItMust(t *testing.T) {
 				assert.True(t, joined.Has(name))
 			}
 		}
+		t.Log("of", len(names), "files with three copies each,", due, "moved to the ninth node")
+		assert.Less(t, due, 2*3*len(names)/9, "twice a node's share")
 		assert.Equal(t, before, staged(old), "copies that were made at others")
 		assert.Equal(t, due, joined.Disk.Staged(), "copies that were made at the new one")
 		time.Sleep(12 * time.Minute)

@@ -44,6 +44,32 @@ func TestAllButOneLogOut(t *testing.T) {
 	})
 }
 
+// A logout moves each file of the node once, and no other.
+func TestALogoutMovesWhatItMust(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 8}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(200)
+		r.Whole(time.Minute)
+		leaving := r.Members[3]
+		due := 0
+		for _, name := range names {
+			if leaving.Has(name) {
+				due++
+			}
+		}
+		before := staged(r.Others(leaving))
+		report, err := leaving.Logout(t.Context(), time.Minute)
+		require.NoError(t, err)
+		r.Ended(leaving)
+		assert.Empty(t, report.Short)
+		assert.Equal(t, due, report.Moved)
+		assert.Equal(t, due, staged(r.Up())-before, "copies made")
+		assert.Empty(t, r.Lacks())
+		for _, name := range names {
+			assert.False(t, leaving.Has(name), "%s was confirmed elsewhere", name)
+		}
+	})
+}
+
 func TestALeavingNodeTakesNothingNew(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 5 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
 		r.StoreMany(30)
