@@ -142,3 +142,12 @@ func (n *Node) Restore(name string, reg filestore.Register) error {
 	_, err := n.store.Update(name, func(filestore.Register) (filestore.Register, error) { return reg, nil })
 	return err
 }
+
+// Unlearn takes a name's register out of this node's table.
+func (n *Node) Unlearn(name string) error {
+	reg, err := n.store.Register(name)
+	if err != nil {
+		return err
+	}
+	return n.store.Discard(name, reg.Accepted)
+}

@@ -23,7 +23,8 @@ const (
 	repairAtOnce       = 16               // names worked on together
 	waitingLook        = 3                // JoinSettles after which a node that waits looks whether others were quicker
 	maxGroups          = 4096
-	rankRounds         = 5 // JoinSettles between one node's turn in a group and the next
+	restAfter          = 10 // times as long as a round took to compare the next one is put off
+	rankRounds         = 5  // JoinSettles between one node's turn in a group and the next
 )
 
 // repairer remembers from round to round what a node is about to do. All but
@@ -76,6 +77,7 @@ type roundResult struct {
 	extra    atomic.Int64 // copies beyond the voters that are missing all the same
 	// interrupted: the ring or its members changed before all was done.
 	interrupted bool
+	took        time.Duration // to compare and to look
 }
 
 // runRepair compares what this node holds with its groups, moves registers to
@@ -131,6 +133,8 @@ func (n *Node) runRepair(ctx context.Context) error {
 			wait = min(wait, due)
 		}
 		timer.Reset(wait)
+		// However much differs, comparing it takes a small part of the time.
+		timer.Reset(jitter(max(n.nextRound(r, failures), min(restAfter*r.took, n.cfg.Timing.RepairEvery))))
 	}
 }
 
@@ -175,6 +179,10 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	if err != nil {
 		return r, err
 	}
+	if !n.repair.done.Load() && !n.inPlace(mine) {
+		return r, nil // its arcs are not what they will be in a moment
+	}
+	begun := time.Now()
 	answers, err := n.compareAll(ctx, mine)
 	if err != nil {
 		return r, err
@@ -195,6 +203,7 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 	if err != nil {
 		return r, err
 	}
+	r.took = time.Since(begun)
 	n.carryOut(ctx, slices.Concat(doubted, jobs, due), r)
 	if n.doubts.any() {
 		r.failed = true
