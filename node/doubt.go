@@ -133,7 +133,7 @@ func (d *doubts) list() (l []string) {
 func (d *doubts) fresh() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.names.len() > 0 && time.Since(d.since) < takeOverAfter
+	return d.names.len() > 0 && time.Since(d.since) < doubtFor
 }
 
 // end makes it durable that no doubts are left.
@@ -267,7 +267,7 @@ func (n *Node) resolveOne(ctx context.Context, name string) error {
 
 // vouched reports whether a doubted record may count again although no majority
 // that does not doubt can tell: a voter without doubts has that very record; or
-// for takeOverAfter all its voters have been there, none of them knows that there
+// for doubtFor all its voters have been there, none of them knows that there
 // is nothing, and too many doubt, as when all tables were lost at once.
 func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
 	if reg.Accepted.IsZero() || len(reg.Record.Voters.New) == 0 {

@@ -28,8 +28,8 @@ type ringClock struct {
 
 const metaClock = "ring clock"
 
-// takeOverAfter is how long a node waits for others to tell what it missed.
-const takeOverAfter = time.Minute
+// doubtFor is how long a node that may have missed much waits for others to tell.
+const doubtFor = time.Minute
 
 // openRingClock goes on where the clock stood when the node last ran. mayBeAway
 // is how long, by this machine's own clock, a node may have been down and not
@@ -73,11 +73,11 @@ func (c *ringClock) hear(count time.Duration) (behind time.Duration) {
 }
 
 // mayBeAway reports whether the node may have been away for long and no member
-// has told yet. Where none tells for takeOverAfter, none can miss anything.
+// has told yet. Where none tells for doubtFor, none can miss anything.
 func (c *ringClock) mayBeAway() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asleep && time.Since(c.start) < takeOverAfter
+	return c.asleep && time.Since(c.start) < doubtFor
 }
 
 // save makes the clock durable.
