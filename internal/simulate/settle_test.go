@@ -20,7 +20,8 @@ func (w *world) settle() {
 	w.logf("settle")
 	w.ring.Ready(w.ring.Up()...)
 	lack := ""
-	for end := time.Now().Add(w.plan.bound()); ; time.Sleep(time.Second) {
+	end := time.Now().Add(w.plan.bound())
+	for ; ; time.Sleep(time.Second) {
 		if lack = w.lacks(); lack == "" {
 			break
 		}
@@ -40,17 +41,30 @@ func (w *world) settle() {
 	var live []string
 	for _, name := range w.names {
 		for i, m := range up[:min(lookedThrough, len(up))] {
-			o := w.history.call(w.plan.clients+i, name, get)
-			r, err := w.get(w.t.Context(), m.Node, o)
-			w.history.end(o, r)
-			if r == unknown {
-				w.t.Errorf("%s at %s after the faults: %v", name, m.Host, err)
-			} else if i == 0 && o.value != 0 {
+			if o := w.lastGet(w.plan.clients+i, m, name, end); i == 0 && o.value != 0 {
 				live = append(live, name)
 			}
 		}
 	}
 	w.checkListing(up[0], live)
+}
+
+// lastGet has a member give out a name. A ring that is whole to one member may
+// not be so to another yet, which has until end.
+func (w *world) lastGet(client int, m *ringtest.Member, name string, end time.Time) *operation {
+	for {
+		o := w.history.call(client, name, get)
+		r, err := w.get(w.t.Context(), m.Node, o)
+		w.history.end(o, r)
+		if r != unknown {
+			return o
+		}
+		if time.Now().After(end) {
+			w.t.Errorf("%s at %s after the faults: %v", name, m.Host, err)
+			return o
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // checkListing compares the names that the ring lists with those that it gives out.
