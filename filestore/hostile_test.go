@@ -13,7 +13,7 @@ import (
 // decoders are all that reads what is on a disk, which others may have written to,
 // and the names that others give.
 func decoders(tb testing.TB) []hostile.Decoder {
-	return []hostile.Decoder{fileNames(), names(), entries(tb), tableKeys(), attributes(tb), hashLists(tb)}
+	return []hostile.Decoder{fileNames(), names(), entries(tb), tableKeys(), attributes(tb), hashLists()}
 }
 
 // fileNames reads the names of files in a node's directory.
@@ -130,7 +130,7 @@ func attributes(tb testing.TB) hostile.Decoder {
 }
 
 // hashLists reads the chunk hashes that are kept beside a content.
-func hashLists(tb testing.TB) hostile.Decoder {
+func hashLists() hostile.Decoder {
 	const size = 3 * ChunkSize
 	hashes := []Hash{{1}, {2}, {3}}
 	root := RootOf(size, hashes)

@@ -86,7 +86,7 @@ func bothKept(t *testing.T, r *ringtest.Ring, name string, contents ...string) {
 }
 
 // settled waits until no member's repair has anything to do any more.
-func settled(t *testing.T, r *ringtest.Ring) {
+func settled(r *ringtest.Ring) {
 	r.Ready(r.Up()...)
 	time.Sleep(4 * time.Minute)
 }
@@ -146,7 +146,7 @@ func TestBothSidesOfASplitWrite(t *testing.T) {
 		write(small[0], written, "kept")
 		remove(large[0], written)
 		r.Net.HealAll()
-		settled(t, r)
+		settled(r)
 		for _, name := range slices.Concat(names, created) {
 			bothKept(t, r, name, "by side 0", "by side 1")
 		}

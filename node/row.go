@@ -51,13 +51,12 @@ func newRow(from chord.ID, arcs []arc) row {
 // compare orders points by their distance from the row's beginning; the
 // beginning itself is the farthest, as the end of the whole ring.
 func (r row) compare(a, b chord.ID) int {
-	if a == r.from || b == r.from {
-		switch {
-		case a == b:
-			return 0
-		case a == r.from:
-			return 1
-		}
+	switch {
+	case a == b:
+		return 0
+	case a == r.from:
+		return 1
+	case b == r.from:
 		return -1
 	}
 	return r.from.Distance(a).Compare(r.from.Distance(b))

@@ -57,7 +57,7 @@ func TestTheSurvivorTakesOver(t *testing.T) {
 
 		r.Start(group[0]) // they come back with older versions
 		r.Start(group[1])
-		settled(t, r)
+		settled(r)
 		bothKept(t, r, "file", "new")
 		r.Whole(time.Minute)
 	})
@@ -94,7 +94,7 @@ func TestNewerVersionsComeBack(t *testing.T) {
 			}
 			r.Start(others[0])
 			r.Start(others[1])
-			settled(t, r)
+			settled(r)
 			switch name {
 			case "kept":
 				bothKept(t, r, name, "newer")
@@ -128,7 +128,7 @@ func TestAloneTakesNothingOver(t *testing.T) {
 			assert.False(t, f.Confirmed)
 		}
 		r.Net.HealAll()
-		settled(t, r)
+		settled(r)
 		assert.False(t, slices.ContainsFunc(names, func(name string) bool { return len(versionsOf(t, alone, name)) != 1 }))
 	})
 }
@@ -156,6 +156,6 @@ func TestFewerThanWTakeNothingOver(t *testing.T) {
 		}
 		assert.NotZero(t, seen)
 		r.Net.HealAll()
-		settled(t, r)
+		settled(r)
 	})
 }

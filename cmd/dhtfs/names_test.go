@@ -70,7 +70,7 @@ func TestHostileNames(t *testing.T) {
 		require.NoError(t, os.Symlink(outside, filepath.Join(folder, "dir"))) // a folder that names lead through
 		r := say(other.Run(t, append([]string{"fetch", "-o", folder + "/", "--"}, goodNames...)...))
 		assert.Equal(t, 3, r.Code, "those that lead out, and those too long for a file, are not fetched: %s", r)
-		require.NoError(t, filepath.WalkDir(outside, func(path string, d fs.DirEntry, err error) error {
+		require.NoError(t, filepath.WalkDir(outside, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && path != outside && !strings.HasPrefix(path, folder) {
 				t.Errorf("%s is outside the target", path)
 			}

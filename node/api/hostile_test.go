@@ -74,7 +74,7 @@ func queries() hostile.Decoder {
 func bodies() hostile.Decoder {
 	return hostile.Decoder{
 		Name: "bodies", Examples: [][]byte{[]byte(`{"ttl_seconds":3600,"uses":2}`), []byte(`{"timeout_seconds":60}`), {}},
-		Read: func(t testing.TB, data []byte) {
+		Read: func(_ testing.TB, data []byte) {
 			for _, doc := range []any{new(inviteRequest), new(logoutRequest)} {
 				r := &http.Request{ContentLength: int64(len(data)), Body: io.NopCloser(bytes.NewReader(data))}
 				_ = readJSON(httptest.NewRecorder(), r, doc) // refused or not, but no panic
