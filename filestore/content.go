@@ -50,6 +50,9 @@ func (s *Store) Open(name string, sum Hash) (*Content, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open: %w", err)
 		}
+		if c.f != nil { // in memory
+			return c, nil
+		}
 		c.f, err = s.disk.open(c.staged)
 		if errors.Is(err, fs.ErrNotExist) {
 			c.f, err = s.disk.open(visible)
@@ -104,9 +107,14 @@ func (s *Store) locate(name string, sum Hash) (*Content, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.sealed[name] {
-		if st.record.SHA256 == sum {
-			return s.content(st.record, st.path), nil
+		if st.record.SHA256 != sum {
+			continue
 		}
+		c := s.content(st.record, st.path)
+		if st.inTable {
+			c.f = memoryFile{bytes.NewReader(st.small)}
+		}
+		return c, nil
 	}
 	return nil, fmt.Errorf("%w: content of %q", ErrNotFound, name)
 }

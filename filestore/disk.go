@@ -30,6 +30,7 @@ type Disk interface {
 	remove(path string) error
 	touch(path string, mode fs.FileMode, modified time.Time) error // zero time: leave it
 	syncDir(dir string) error                                      // makes creates, renames and removes in dir durable
+	flush(files []string) error                                    // sync of all of them and syncDir of where they are
 	free() (int64, error)                                          // bytes that may still be written
 	setAside() error                                               // keeps reserveSize of them for giveBack, unless it does already
 	giveBack() error

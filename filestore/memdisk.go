@@ -331,6 +331,8 @@ func (d *MemDisk) touch(path string, mode fs.FileMode, modified time.Time) error
 	return nil
 }
 
+func (d *MemDisk) flush(files []string) error { return flushEach(d, files) }
+
 func (d *MemDisk) free() (int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

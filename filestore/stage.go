@@ -24,12 +24,14 @@ func isTemp(base string) bool { return strings.HasPrefix(base, tempPrefix) }
 // register accept it with Update, and Discard it in any case. Not safe for
 // concurrent use.
 type Stage struct {
-	store  *Store
-	name   string
-	path   string
-	f      file
-	digest *Digest
-	err    error // of a Write or Seal: the stage is of no more use
+	store   *Store
+	name    string
+	path    string
+	f       file
+	digest  *Digest
+	inTable bool // small: f is nil, and the content in small
+	small   []byte
+	err     error // of a Write or Seal: the stage is of no more use
 
 	record   *Record // once sealed
 	accepted bool    // a register names it; guarded by the name's gate
@@ -55,6 +57,10 @@ func (s *Store) Stage(name string, size int64) (*Stage, error) {
 	st := &Stage{store: s, name: name, path: tempPath(path.Dir(visible)), digest: NewDigest()}
 	if err := s.reserve(st, max(0, size)); err != nil {
 		return nil, fmt.Errorf("stage: %w", err)
+	}
+	if st.inTable = s.stageSmall(size); st.inTable {
+		st.small = make([]byte, 0, size)
+		return st, nil
 	}
 	if st.f, err = s.create(st.path); err != nil {
 		s.release(st)
@@ -134,6 +140,16 @@ func (st *Stage) put(p []byte) error {
 	if st.err != nil {
 		return st.err
 	}
+	if st.inTable && len(st.small)+len(p) <= cap(st.small) && st.record == nil {
+		st.small = append(st.small, p...)
+		return nil
+	}
+	if st.inTable && st.record == nil {
+		if err := st.spill(); err != nil {
+			st.err = fmt.Errorf("stage: %w", err)
+			return st.err
+		}
+	}
 	if st.f == nil {
 		return errSealed
 	}
@@ -156,11 +172,12 @@ func (st *Stage) put(p []byte) error {
 }
 
 // Seal checks the content against rec, a live record of the stage's name, and
-// makes it durable. When it returns nil Holds is true and Update may accept a
+// makes it durable; small content only together with the register that accepts
+// it, see Options.Small. When it returns nil Holds is true and Update may accept a
 // record that names this content. ErrCorrupt says that it does not match, see
 // Digest.Matches. After an error the stage can only be discarded.
 func (st *Stage) Seal(rec Record) error {
-	if st.err == nil && st.f == nil {
+	if st.err == nil && st.f == nil && (!st.inTable || st.record != nil) {
 		return errSealed
 	}
 	s := st.store
@@ -186,6 +203,10 @@ func (st *Stage) seal(rec *Record) error {
 	}
 	if !d.Matches(rec) {
 		return fmt.Errorf("%w: have %d bytes, root %s, want %d bytes, %s", ErrCorrupt, d.Size(), d.Root(), rec.Size, rec.Root)
+	}
+	if st.inTable {
+		st.keepSealed(rec)
+		return nil
 	}
 	s.dress(st.f, st.path, &entry{Accepted: Ballot{}, Record: rec, Held: true, File: st.path})
 	if err := st.f.sync(); err != nil {
@@ -275,7 +296,9 @@ func (st *Stage) drop() {
 		st.f = nil
 	}
 	s.unseal(st) // first: from then on nobody else looks at st
-	if err := s.disk.remove(st.path); err != nil {
+	if st.inTable {
+		st.leaveMemory()
+	} else if err := s.disk.remove(st.path); err != nil {
 		s.log.Warn("cannot remove a temporary file", "path", s.disk.path(st.path), "err", err)
 	}
 	st.path = ""

@@ -25,6 +25,10 @@ type Options struct {
 	// MinFree is how many bytes of the disk are left free, so that deletes
 	// and records can still be written when no content fits; zero is none.
 	MinFree int64
+	// Small is up to which size content is made durable together with its register
+	// and gets a durable file later, see Flush: for many small files that is many
+	// times faster. Zero: all content has a durable file before it is accepted.
+	Small int64
 	// OnDamage is called with the name of content that was found damaged or gone
 	// and is held no more. It must not block nor use the Store; nil: nobody is told.
 	OnDamage func(name string)
@@ -46,11 +50,13 @@ type Store struct {
 	positions [][20]byte // sorted
 	capacity  int64
 	minFree   int64
+	small     int64
 	onDamage  func(name string)
 	onDegrade func()
 
 	tab      table
-	commits  *batcher[write]
+	commits  *batcher[[]write]
+	flushes  *batcher[struct{}]
 	syncs    map[string]*batcher[struct{}] // of directories
 	gates    gates                         // by visible path
 	counter  counter
@@ -70,7 +76,12 @@ type Store struct {
 	sealed   map[string][]*Stage // by name: durable, not accepted yet
 	lists    map[Hash]int        // how many contents here use a hash list
 	space    space
-	spent    bool // nothing is set aside for the table
+	// small content: staged in memory, and by entry.File in the table
+	smallStaged    int64
+	unflushed      map[string]unflushed
+	unflushedBytes int64
+	flushDue       chan struct{} // capacity 1
+	spent          bool          // nothing is set aside for the table
 }
 
 // Open opens the store, alone: ErrLocked if another process or Store has it.
@@ -87,7 +98,7 @@ func Open(o Options) (*Store, error) {
 		disk = OSDisk(o.Dir)
 	}
 	s := &Store{
-		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed,
+		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed, small: min(o.Small, ChunkSize),
 		onDamage:  o.OnDamage,
 		onDegrade: o.OnDegraded,
 		positions: slices.Clone(o.Positions),
@@ -97,6 +108,8 @@ func Open(o Options) (*Store, error) {
 		damaged:   map[string]bool{},
 		sealed:    map[string][]*Stage{},
 		lists:     map[Hash]int{},
+		unflushed: map[string]unflushed{},
+		flushDue:  make(chan struct{}, 1),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -108,7 +121,8 @@ func Open(o Options) (*Store, error) {
 	if s.onDegrade == nil {
 		s.onDegrade = func() {}
 	}
-	s.commits = newBatcher(s.runCommit)
+	s.commits = newBatcher(s.runCommits)
+	s.flushes = newBatcher(func([]struct{}) error { return s.flush() })
 
 	var err error
 	if s.unlock, err = disk.lock(); err != nil {
@@ -140,6 +154,9 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.inflight.Wait()
+	if err := s.flush(); err != nil {
+		s.log.Warn("small files are not flushed; the next start does it", "err", err)
+	}
 	err := s.tab.close()
 	s.unlock()
 	return err
@@ -287,8 +304,11 @@ func (s *Store) runSync(dir string) error {
 	return nil
 }
 
-// commit makes one write to the table durable.
-func (s *Store) commit(w write) error { return s.commits.do(w) }
+// commit makes writes to the table durable, all or none.
+func (s *Store) commit(w ...write) error { return s.commits.do(w) }
+
+// runCommits makes the writes of several commits durable, all or none.
+func (s *Store) runCommits(all [][]write) error { return s.runCommit(slices.Concat(all...)) }
 
 // runCommit makes writes durable, all or none.
 func (s *Store) runCommit(writes []write) error {

@@ -38,6 +38,9 @@ func (s *Store) tidy() error {
 	if err := t.registers(); err != nil {
 		return err
 	}
+	if err := t.contents(); err != nil {
+		return err
+	}
 	if err := t.strangers(); err != nil {
 		return err
 	}
@@ -120,6 +123,12 @@ func (t *tidying) register(name string, e *entry) (bool, error) {
 		return true, nil
 	}
 	if !e.Held {
+		return false, nil
+	}
+	if restored, err := t.restore(visible, e); err != nil {
+		return false, err
+	} else if restored {
+		s.count(e.Record, 1)
 		return false, nil
 	}
 	at := t.find(visible, e.File)

@@ -124,7 +124,21 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	if err != nil {
 		return err
 	}
-	err = s.commit(write{key, value})
+	writes := []write{{key, value}}
+	if old.Held && old.File != e.File {
+		if e.Sweep && s.isUnflushed(old) { // the start after a crash must know the file for ours
+			if err := flushEach(s.disk, []string{visible}); err != nil {
+				return s.fail(err)
+			}
+		}
+		writes = append(writes, s.forgetContent(old)...)
+	}
+	small := []byte(nil)
+	if st != nil && st.inTable {
+		small = st.small
+		writes = append(writes, st.contentWrite())
+	}
+	err = s.commit(writes...)
 	if st != nil && !errors.Is(err, ErrNoSpace) {
 		st.accepted = true // or in doubt: then the next Open finds out
 	}
@@ -137,6 +151,7 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 		s.count(e.Record, 1)
 		s.unseal(st)
 		s.release(st)
+		st.leaveMemory()
 		s.mu.Lock()
 		s.useList(st.record, -1)
 		s.mu.Unlock()
@@ -147,7 +162,25 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	if kept && e.Accepted == old.Accepted {
 		return nil // a promise: the files do not change
 	}
+	if st != nil && st.inTable {
+		return s.settleSmall(visible, e, small)
+	}
 	return s.settle(visible, e)
+}
+
+// settleSmall writes the file of content that the commit has put into the table.
+// The gate is held: who flushes takes none.
+func (s *Store) settleSmall(visible string, e *entry, content []byte) error {
+	if err := s.writeOut(e.File, content); err != nil {
+		return err
+	}
+	if _, err := s.rename(visible, e); err != nil {
+		return err
+	}
+	if s.note(e, visible) {
+		return s.flushes.do(struct{}{})
+	}
+	return nil
 }
 
 // settle gives accepted content its visible name, or removes content that was
@@ -155,28 +188,8 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 func (s *Store) settle(visible string, e *entry) error {
 	switch {
 	case e.Held:
-		at := e.File
-		f, err := s.disk.open(at)
-		if errors.Is(err, fs.ErrNotExist) {
-			at = visible
-			f, err = s.disk.open(at)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			s.giveUp(e)
-			return fmt.Errorf("%w: %s is gone", ErrNoContent, s.disk.path(visible))
-		}
-		if err != nil {
+		if moved, err := s.rename(visible, e); err != nil || !moved {
 			return err
-		}
-		s.dress(f, at, e)
-		if err := f.Close(); err != nil {
-			return err
-		}
-		if at == visible {
-			return nil
-		}
-		if err := s.disk.rename(at, visible); err != nil {
-			return s.fail(err)
 		}
 	case e.Sweep:
 		err := s.disk.remove(visible)
@@ -190,6 +203,31 @@ func (s *Store) settle(visible string, e *entry) error {
 		return nil
 	}
 	return s.syncDir(path.Dir(visible))
+}
+
+// rename gives accepted content the dress of its record and its visible name.
+func (s *Store) rename(visible string, e *entry) (moved bool, err error) {
+	at := e.File
+	f, err := s.disk.open(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		at = visible
+		f, err = s.disk.open(at)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		s.giveUp(e)
+		return false, fmt.Errorf("%w: %s is gone", ErrNoContent, s.disk.path(visible))
+	}
+	if err != nil {
+		return false, err
+	}
+	s.dress(f, at, e)
+	if err := f.Close(); err != nil {
+		return false, err
+	}
+	if at == visible {
+		return false, nil
+	}
+	return true, s.fail(s.disk.rename(at, visible))
 }
 
 // Drop gives up the content of the record that was accepted at ballot, and

@@ -101,7 +101,7 @@ func (n *Node) open() (err error) {
 	n.repair, n.healer = newRepairer(), newHealer()
 	n.pacer = newPacer(n.cfg.Timing.RepairRate)
 	n.store, err = filestore.Open(filestore.Options{
-		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Positions: n.membership.identity.Positions(),
+		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Small: smallContent, Positions: n.membership.identity.Positions(),
 		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log,
 		OnDamage: n.healer.damaged, OnDegraded: n.onDegraded,
 	})
@@ -168,6 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.runRenewal(ctx) })
 	g.Go(func() error { return n.runSweep(ctx) })
 	g.Go(func() error { return n.runCollect(ctx) })
+	g.Go(func() error { return n.runFlush(ctx) })
 	g.Go(func() error { return n.runHeal(ctx) })
 	g.Go(func() error { return n.runScrub(ctx) })
 	g.Go(func() error { return n.runDegraded(ctx) })
