@@ -29,6 +29,7 @@ type fetcher struct {
 	stdout   io.Writer // set when content goes to a stream
 	report   *report
 	progress *progress
+	large    *jobs // bounds the large files; nil: there is one
 }
 
 // fetchResult tells what became of a fetch.
@@ -209,7 +210,7 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 	}
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
 	if content.Later {
-		err := f.save(ctx, file, got)
+		err := f.inTurn(ctx, func() error { return f.save(ctx, file, got) })
 		if err == nil {
 			return f.finish(file, part, got.file)
 		}
@@ -249,6 +250,19 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 	}
 	got.verified = !f.options.partial()
 	return f.finish(file, part, got.file)
+}
+
+// inTurn does what takes much of the machine when few others do.
+func (f *fetcher) inTurn(ctx context.Context, do func() error) error {
+	if f.large == nil {
+		return do()
+	}
+	leave, ok := f.large.enter(ctx, true)
+	if !ok {
+		return ctx.Err()
+	}
+	defer leave()
+	return do()
 }
 
 // save has the daemon write the file, after what an earlier attempt has left.

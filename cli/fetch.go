@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
@@ -32,7 +31,7 @@ func (o *fetchOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", ".", "`DIR|FILE|-` to fetch to; - is standard output")
 	f.StringVar(&o.conflict, "conflict", "fail", "when another file is there already: fail, skip, overwrite or rename")
 	f.BoolVar(&o.fsync, "fsync", false, "do not end before the files are safe on disk")
-	f.IntVarP(&o.jobs, "jobs", "j", 4, "fetch this many files at once")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "fetch this many files at once (default: 4 large ones, or up to 32 small ones)")
 	o.addContentFlags(f)
 }
 
@@ -51,8 +50,8 @@ func (o *fetchOptions) validate() error {
 		return usagef("--conflict: %q is not one of fail, skip, overwrite, rename", o.conflict)
 	case o.offset < 0 || o.length < 0 || o.quorum < 0:
 		return usagef("--offset, --length and --read-quorum cannot be less than zero")
-	case o.jobs < 1:
-		return usagef("--jobs must be at least 1")
+	case o.jobs < 0:
+		return usagef("--jobs cannot be less than zero")
 	case o.output == "":
 		return usagef("--output is empty")
 	}
@@ -124,18 +123,14 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 		a.documents = a.stderr
 	}
 	f.progress = a.newProgress("fetching", 0)
-	var jobs errgroup.Group
-	jobs.SetLimit(f.options.jobs)
+	jobs := newJobs(f.options.jobs)
+	f.large = newJobs(f.options.jobs)
 	for _, name := range names {
-		if ctx.Err() != nil {
+		if !jobs.run(ctx, false, func() { f.one(ctx, name) }) {
 			break
 		}
-		jobs.Go(func() error {
-			f.one(ctx, name)
-			return nil
-		})
 	}
-	_ = jobs.Wait()
+	jobs.wait()
 	f.progress.end()
 	return f.report.end()
 }

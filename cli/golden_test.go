@@ -48,6 +48,7 @@ func TestGoldenDocuments(t *testing.T) {
 			{Name: "c", ID: "1", Machine: "2", State: "unreachable"},
 		}}),
 		doneDocument{Schema: "dhtfs.down/v1", OK: true},
+		benchDocument{Schema: "dhtfs.bench/v1", Size: 1, Files: 2, Results: []benchLine{{Work: "lookup", Count: 3, Bytes: 4, Seconds: 5, P50: 6, P99: 7}}},
 		watchList{Schema: "dhtfs.watch.ls/v1", Folders: []api.WatchFolder{{Dir: "/d", Prefix: "p/", OnDelete: "keep", Exclude: []string{"*.tmp"}}}},
 	}
 	var got bytes.Buffer

@@ -83,7 +83,8 @@ file by name, and anybody fetches it by name from whichever machines hold it.
 	add("ring",
 		newUpCommand(a), newDaemonCommand(a), newDownCommand(a), newInviteCommand(a), newJoinCommand(a),
 		newLogoutCommand(a), newStatusCommand(a), newNodesCommand(a), newRingCommand(a), newFingersCommand(a))
-	add("care", newVerifyCommand(a), newScrubCommand(a), newWatchCommand(a), newDoctorCommand(a), newSpaceCommand(a))
+	add("care", newVerifyCommand(a), newScrubCommand(a), newWatchCommand(a), newDoctorCommand(a), newSpaceCommand(a),
+		newBenchCommand(a))
 	add("plumbing",
 		newDemoCommand(a), newConfigCommand(a), newPathsCommand(a), newVersionCommand(a))
 	root.SetCompletionCommandGroupID("plumbing")

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"github.com/dhtfs/dhtfs/node"
@@ -41,7 +40,7 @@ func (o *storeOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVarP(&o.quorum, "write-quorum", "w", 0, "wait for this many copies: more than the ring's own number")
 	f.StringVar(&o.compress, "compress", "auto", "on the wire: auto, off, or 1 (fast) to 4 (small)")
 	f.Var(&o.limit, "limit", "send no faster than this `RATE`, like 5MiB/s")
-	f.IntVarP(&o.jobs, "jobs", "j", 4, "store this many files at once")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "store this many files at once (default: 4 large ones, or up to 32 small ones)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`: file and folder names, or paths in the folder")
 	f.DurationVar(&o.retry, "retry", retryTime, "go on trying for this `TIME` while too few nodes answer")
 	_ = f.MarkHidden("retry")
@@ -62,8 +61,8 @@ func (o *storeOptions) validate(args []string) error {
 	switch {
 	case o.replicas < 0 || o.quorum < 0:
 		return usagef("--replicas and --write-quorum cannot be less than zero")
-	case o.jobs < 1:
-		return usagef("--jobs must be at least 1")
+	case o.jobs < 0:
+		return usagef("--jobs cannot be less than zero")
 	case o.as != "" && len(args) > 1:
 		return usagef("--as names one file, and there are %d", len(args))
 	case o.as != "" && o.prefix != "":
@@ -119,18 +118,13 @@ func runStore(ctx context.Context, a *app, o storeOptions, args []string) error 
 		report:   newReport(a, "stored", len(uploads)),
 		progress: a.newProgress("storing", total(uploads)),
 	}
-	var jobs errgroup.Group
-	jobs.SetLimit(o.jobs)
+	jobs := newJobs(o.jobs)
 	for _, u := range uploads {
-		if ctx.Err() != nil {
+		if !jobs.run(ctx, u.path == "" || u.info != nil && u.info.Size() > smallJob, func() { s.one(ctx, u) }) {
 			break
 		}
-		jobs.Go(func() error {
-			s.one(ctx, u)
-			return nil
-		})
 	}
-	_ = jobs.Wait()
+	jobs.wait()
 	s.progress.end()
 	return s.report.end()
 }

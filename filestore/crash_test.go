@@ -305,7 +305,7 @@ func TestCrashFindsMissingSyncs(t *testing.T) {
 		"directory of content": func(op Op, p string) bool {
 			return op == OpSyncDir && strings.HasPrefix(p, filesDir+"/") && p != listsDir
 		},
-		"content that was small": func(op Op, p string) bool { return op == OpSync && !isTemp(path.Base(p)) },
+		"content that was small":   func(op Op, p string) bool { return op == OpSync && !isTemp(path.Base(p)) },
 		"directory of directories": func(op Op, p string) bool { return op == OpSyncDir && p == filesDir },
 	}
 	for name, skip := range mutants {

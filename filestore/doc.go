@@ -31,6 +31,7 @@
 //	'm' key                 a value of SetMeta, CRC-32C
 //	's' 'c'                 the ballot counter reserved, 8 bytes, big endian
 //	's' 'r'                 the table was rebuilt and is not trusted yet
+//	'b' temporary path      small content whose file is not durable yet, CRC-32C
 //
 // A CRC-32C is 4 bytes, big endian, over the table key and the value before
 // it. The extended attribute user.dhtfs of a file is what the table held for
@@ -41,6 +42,11 @@
 // Content is written to a temporary file, checked, and synced, and so is its
 // directory; only then can a register accept it; the register is synced before
 // the file is renamed to its visible name, and that directory is synced again.
+// Content of up to Options.Small bytes goes into the table first, in the commit
+// that accepts it; its file is written without a sync, and Flush makes many such
+// files durable together before their content leaves the table. Open writes those
+// files again whose content it finds there. A table that is lost at the very moment
+// when the power goes takes the small contents of the last seconds with it.
 // So after a kill or a power loss at any instant:
 //
 //   - every register that Update returned is there, and so is the content of
@@ -48,7 +54,8 @@
 //   - a visible file is one whole content, never a mix;
 //   - nothing temporary is left once Open has returned.
 //
-// Bytes are checked against their hashes each time they are read. What does
+// Bytes are checked against their hashes each time they are read, or by whoever
+// asked for them, see Content.ReadUnchecked. What does
 // not match is never given out, and never again looked at: the file goes into
 // quarantine and its register is no longer held. Verify does the same for a
 // whole content, and reads it from the disk. That the system has run out of

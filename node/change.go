@@ -290,6 +290,14 @@ func holdersAmong(met []register.Met, rec *filestore.Record) []MachineID {
 // it is a voter, else the newest record that the key's group has, else the
 // group itself, for a name that is not stored.
 func (n *Node) view(ctx context.Context, name string) (register.View, error) {
+	return n.viewHearing(ctx, name, heard{})
+}
+
+// heard are the answers of machines that have been asked about a name.
+type heard map[MachineID]register.Answer
+
+// viewHearing is view, and keeps what machines have answered on the way.
+func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.View, error) {
 	own, err := n.own(name)
 	if err != nil && !errors.Is(err, filestore.ErrDegraded) { // what is in doubt here others may know
 		return register.View{}, err
@@ -306,10 +314,10 @@ func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 		return register.View{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	group := machinesOf(p.group())
-	known := n.newest(ctx, name, group, &best)
+	known := n.newest(ctx, name, group, &best, h)
 	if best.Basis.IsZero() && known < len(group) {
 		// Some of the group cannot say. Those before it on the ring may have it still.
-		n.newest(ctx, name, append(machinesOf(p.Live[len(group):]), p.Degraded...), &best)
+		n.newest(ctx, name, append(machinesOf(p.Live[len(group):]), p.Degraded...), &best, h)
 	}
 	if best.Basis.IsZero() {
 		best.Voters = filestore.Voters{New: n.target(p, chord.KeyOf(name), nil)}
@@ -318,13 +326,17 @@ func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 }
 
 // newest asks machines for their record of a name, keeps the newest view among
-// best and theirs in best, and counts those that knew.
-func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *register.View) (known int) {
+// best and theirs in best, their answers in h, and counts those that knew.
+func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *register.View, h heard) (known int) {
 	to = slices.DeleteFunc(to, func(m MachineID) bool { return m == n.self() && !best.Basis.IsZero() })
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	for range to {
 		a := <-answers
-		if a.err != nil || a.is.Status != register.OK {
+		if a.err != nil {
+			continue
+		}
+		h[a.from] = a.is
+		if a.is.Status != register.OK {
 			continue
 		}
 		known++

@@ -38,13 +38,15 @@ func (f found) changes() uint64 {
 // is chosen. Where a majority of the voters does not answer, the newest record
 // that anybody has is returned unconfirmed; without one the error is ErrUnavailable.
 func (n *Node) read(ctx context.Context, name string) (found, error) {
-	view, err := n.view(ctx, name)
+	h := heard{}
+	view, err := n.viewHearing(ctx, name, h)
 	if err != nil {
 		return found{}, err
 	}
 	var best found
 	for range 3 {
-		r, verdict := n.readUnder(ctx, name, view)
+		r, verdict := n.readUnder(ctx, name, view, h)
+		h = nil // the next round is to be about another list, and later
 		rec, at := r.Record()
 		switch verdict {
 		case register.Decided:
@@ -75,10 +77,21 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 	return best, nil
 }
 
-// readUnder asks everybody under a view what they have.
-func (n *Node) readUnder(ctx context.Context, name string, view register.View) (*register.Reading, register.Verdict) {
+// readUnder asks everybody under a view what they have, but for those that this
+// operation has heard already: what they answer does not depend on the view.
+func (n *Node) readUnder(ctx context.Context, name string, view register.View, h heard) (*register.Reading, register.Verdict) {
 	r := register.NewReading(view)
-	to := r.To()
+	var to []MachineID
+	for _, m := range r.To() {
+		a, ok := h[m]
+		if !ok {
+			to = append(to, m)
+			continue
+		}
+		if verdict := r.OnAnswer(m, a); verdict != register.Open {
+			return r, verdict
+		}
+	}
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	for range to {
 		select {

@@ -54,7 +54,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		o.Modified = time.Now()
 	}
 	h.Modified = o.Modified.UnixNano()
-	if h.Op == (filestore.OpID{}) || h.IfExists != Replace {
+	if h.Op == (filestore.OpID{}) || h.IfExists != Replace && !h.isSmall() {
 		f, err := n.read(ctx, name)
 		if err != nil {
 			return StoreResult{}, err
@@ -75,6 +75,10 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	}
 	return n.storeResult(h, reply, feed.sent)
 }
+
+// isSmall reports whether finding out what is stored costs as much as sending the
+// content to those who know.
+func (h *storeHeader) isSmall() bool { return 0 < h.Size && h.Size <= smallContent }
 
 // encoder returns the compressor for a mode. Those that adapt to the link share
 // what they learn.

@@ -44,7 +44,7 @@ func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 			},
 			ExpectContinueTimeout: 10 * time.Second,
 			IdleConnTimeout:       30 * time.Second,
-			MaxIdleConnsPerHost:   16,
+			MaxIdleConnsPerHost:   64,
 			WriteBufferSize:       64 << 10,
 			ReadBufferSize:        64 << 10,
 			DisableCompression:    true,
