@@ -147,6 +147,28 @@ func TestRingLooksUp(t *testing.T) {
 	})
 }
 
+// Once a node has heard of all others, each lookup is at most one round trip: it
+// asks the owner itself. The network takes 2 ms, and nothing else takes time here.
+func TestWarmLookupsAreOneRoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, all := cluster(t, 32)
+		by := all[5]
+		for i := range 400 {
+			_, err := by.Lookup(t.Context(), KeyOf(fmt.Sprint("warm ", i)))
+			require.NoError(t, err)
+		}
+		for i := range 300 {
+			key := KeyOf(fmt.Sprint("key ", i))
+			start := time.Now()
+			l, err := by.Lookup(t.Context(), key)
+			require.NoError(t, err)
+			assert.Equal(t, all[owner(all, key)].peer, l.Owner)
+			assert.LessOrEqual(t, len(l.Hops), 1, key)
+			assert.LessOrEqual(t, time.Since(start), 2*time.Millisecond, key)
+		}
+	})
+}
+
 func TestRingOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{rings: make(map[string]*Ring)}
