@@ -77,8 +77,8 @@ func (p *piece) release() {
 // EncodeStream reads r to its end, whose distance need not be known, and calls fn
 // with every chunk in order, on the calling goroutine. Several cores hash and
 // compress; few chunks are in memory at once. A chunk is released after fn returns:
-// fn must Retain what it wants to keep. How long fn takes tells an [Auto] compressor
-// how fast the link is, so fn should write and do little else. When fn fails or ctx
+// fn must Retain what it wants to keep. How fast it all goes tells an [Auto]
+// compressor what the link is like, so fn should write and do little else. When fn fails or ctx
 // ends, EncodeStream returns even if r.Read blocks; the goroutine that is in it
 // ends when it returns.
 func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chunk) error) (Stats, error) {
@@ -135,11 +135,10 @@ func (c *Compressor) deliver(stats *Stats, fn func(Chunk) error) func(*piece) er
 		if p.err != nil {
 			return p.err
 		}
-		began := time.Now()
 		if err := fn(p.chunk); err != nil {
 			return err
 		}
-		c.pace.sent(p.chunk.Raw, time.Since(began))
+		c.pace.sent(p.chunk.Raw)
 		stats.add(p.chunk)
 		return nil
 	}

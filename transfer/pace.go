@@ -12,10 +12,10 @@ const (
 )
 
 // pace decides whether compressing is worth while on a link. It measures windows
-// of chunks: while compressing, if the writer was kept waiting for chunks more than
-// it was busy, the compressor may be the slower; then a window is sent raw, and the
-// way that moved more raw bytes a second is kept. The other is tried again after a
-// pause that doubles each time it loses.
+// of chunks: one is sent the other way, and the way that moved more raw bytes a
+// second is kept. The other is tried again after a pause that doubles each time it
+// loses. That the writer is kept waiting says nothing: it may be the link that is
+// slow, or a far side that is busy, and more so with chunks that it has to expand.
 type pace struct {
 	mu    sync.Mutex
 	raw   bool // the way being used
@@ -24,10 +24,9 @@ type pace struct {
 	left  int     // chunks until the next trial
 	other float64 // speed of the other way, raw bytes a second
 
-	chunks  int
-	bytes   int
-	writing time.Duration
-	since   time.Time
+	chunks int
+	bytes  int
+	since  time.Time
 }
 
 // compress tells whether the next chunk is to be compressed.
@@ -45,16 +44,15 @@ func (p *pace) restart() {
 }
 
 func (p *pace) begin(now time.Time) {
-	p.chunks, p.bytes, p.writing, p.since = 0, 0, 0, now
+	p.chunks, p.bytes, p.since = 0, 0, now
 }
 
-// sent counts a chunk whose writing took some time.
-func (p *pace) sent(raw int, writing time.Duration) {
+// sent counts a chunk that was written.
+func (p *pace) sent(raw int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.chunks++
 	p.bytes += raw
-	p.writing += writing
 	p.left--
 	if p.chunks < paceWindow {
 		return
@@ -62,7 +60,6 @@ func (p *pace) sent(raw int, writing time.Duration) {
 	now := time.Now()
 	elapsed := max(now.Sub(p.since), time.Microsecond)
 	speed := float64(p.bytes) / elapsed.Seconds()
-	linkBound := p.writing > elapsed/2
 	p.begin(now)
 	switch {
 	case p.trial && speed > p.other: // the other way it is
@@ -71,7 +68,7 @@ func (p *pace) sent(raw int, writing time.Duration) {
 		p.turn(speed)
 		p.trial, p.pause = false, min(2*max(p.pause, firstPause), longPause)
 		p.left = p.pause
-	case p.left <= 0 && (p.raw || !linkBound):
+	case p.left <= 0:
 		p.turn(speed)
 		p.trial = true
 	}
