@@ -222,16 +222,22 @@ func (p *patient) members() finding {
 func (p *patient) files() finding {
 	aside, _ := filepath.Glob(filepath.Join(p.app.paths.Data, "quarantine", "*", "*"))
 	f := ok("content", "%s here, none known to lack a copy", plural(p.status.Files, "file"))
-	switch {
-	case p.status.CopiesMissing > 0:
-		f.Message = plural(p.status.CopiesMissing, "copy") + " missing"
-		return f.warn("they are made when nodes answer and have room:  %s", p.app.command("df"))
-	case len(p.status.Warnings) > 0:
-		f.Message = strings.Join(p.status.Warnings, "; ")
-		return f.warn("see  %s", p.app.command("verify --repair"))
-	case len(aside) > 0:
-		f.Message = plural(len(aside), "damaged or foreign file") + " put aside"
-		return f.warn("look at them, then delete them: %s", filepath.Join(p.app.paths.Data, "quarantine"))
+	var found, hints []string
+	if p.status.CopiesMissing > 0 {
+		found = append(found, plural(p.status.CopiesMissing, "copy")+" missing")
+		hints = append(hints, "copies are made when nodes answer and have room:  "+p.app.command("df"))
+	}
+	if len(p.status.Warnings) > 0 {
+		found = append(found, p.status.Warnings...)
+		hints = append(hints, "see  "+p.app.command("verify --repair"))
+	}
+	if len(aside) > 0 {
+		found = append(found, plural(len(aside), "damaged or foreign file")+" put aside")
+		hints = append(hints, "look at them, then delete them: "+filepath.Join(p.app.paths.Data, "quarantine"))
+	}
+	if len(found) > 0 {
+		f.Message = strings.Join(found, "; ")
+		return f.warn("%s", strings.Join(hints, "; "))
 	}
 	return f
 }

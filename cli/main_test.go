@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"json": jsonField, "killdaemon": killDaemon, "waitfor": waitFor, "spoil": spoilFile},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"json": jsonField, "killdaemon": killDaemon, "waitfor": waitFor, "until": until, "spoil": spoilFile},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DHTFS_HTTP", "off")
