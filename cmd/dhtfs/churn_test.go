@@ -16,6 +16,7 @@ import (
 // while clients store and fetch: nothing is lost, and clients with their own
 // retry hardly notice. Its long form is nine daemons, 500 files and ten minutes.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	size, files, every, lasting := 5, 40, 3*time.Second, 12*time.Second
 	if proctest.Long() {
 		size, files, every, lasting = 9, 500, 10*time.Second, 10*time.Minute
@@ -44,6 +45,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 // TestRollingRestart stops every daemon in turn and starts it again, as an
 // upgrade does: no fetch fails.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	ring := proctest.NewRing(t, 5)
 	l := startLoad(t, ring, 2, 20)
 	for _, n := range ring.Nodes {

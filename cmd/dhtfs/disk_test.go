@@ -62,6 +62,7 @@ func TestFullDisks(t *testing.T) {
 	ring := proctest.NewRing(t, 3, func(i int, n *proctest.Node) {
 		n.Home, n.Flags = filepath.Join(disks[i], "home"), []string{"--min-free", "4MiB"}
 	})
+	ring.WaitWhole(t, ring.Nodes...)
 	src := t.TempDir()
 	for name, size := range map[string]int64{"old": 8 << 20, "big": 60 << 20, "medium": 16 << 20, "late": 1 << 10} {
 		writeFile(t, filepath.Join(src, name), size)

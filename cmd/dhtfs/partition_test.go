@@ -28,6 +28,7 @@ func pluggedRing(t *testing.T, size int) (*proctest.Ring, *proctest.Network) {
 // stored is there, under its name or as a conflict copy. The long form is split
 // for a minute, long enough for either side to take over.
 func TestPartition(t *testing.T) {
+	t.Parallel()
 	lasting := 8 * time.Second
 	if proctest.Long() {
 		lasting = time.Minute

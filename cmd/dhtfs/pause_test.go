@@ -18,6 +18,7 @@ import (
 // meanwhile the others serve and change the name, and when it is back it never
 // gives out the version that it slept through. The long form pauses a minute.
 func TestPaused(t *testing.T) {
+	t.Parallel()
 	pause := 8 * time.Second
 	if proctest.Long() {
 		pause = time.Minute
@@ -48,6 +49,7 @@ func TestPaused(t *testing.T) {
 // connections than that: it serves on when they are gone, and its neighbours
 // never notice.
 func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
 	ring := proctest.NewRing(t, 4, func(i int, n *proctest.Node) {
 		if i == 3 {
 			n.Prefix = []string{"sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"}

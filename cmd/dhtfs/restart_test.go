@@ -23,6 +23,7 @@ func TestManyJoinAtOnce(t *testing.T) {
 // TestRestart stops all daemons and starts them again in parallel: once as
 // their users do, once after all were killed.
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	ring := proctest.NewRing(t, 5)
 	want := storeSome(t, ring.Nodes[0], 40)
 	for _, stop := range []struct {

@@ -171,6 +171,7 @@ func long[T any](short, long T) T {
 // in the middle each time, and expects the ring to have what the folder has in
 // the end, and never to have had half of anything.
 func TestWatchedFolder(t *testing.T) {
+	t.Parallel()
 	ring := proctest.NewRing(t, 3)
 	w := watchRing(t, ring.Nodes[2])
 	dir := t.TempDir()
