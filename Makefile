@@ -33,11 +33,11 @@ demo: build ## a ring of five daemons on this machine: store, kill one, fetch an
 
 .PHONY: test
 test: ## run the tests (PKG=./chord for one package)
-	go test $(PKG)
+	go test -timeout=20m $(PKG)
 
 .PHONY: race
 race: ## run the tests under the race detector
-	CGO_ENABLED=1 go test -race $(PKG)
+	CGO_ENABLED=1 go test -race -timeout=30m $(PKG)
 
 .PHONY: lint
 lint: ## check style and import directions with the pinned golangci-lint
