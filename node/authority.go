@@ -13,6 +13,9 @@ import (
 
 // authority is what this node may say about names that it has no record of.
 //
+// A node speaks only of arcs in whose groups it has been ever since it learnt
+// them: outside, names are stored without it. See living.
+//
 // An arc becomes known once the node has compared it with a majority of those
 // who had it. Names that it heard of there and has no record of yet are
 // pending: it answers "don't know" for them. A claim is an arc that was known
@@ -26,6 +29,8 @@ type authority struct {
 	mu      sync.Mutex
 	known   arcs
 	claims  arcs
+	saved   arcs // the claims that are durable
+	limit   arcs // known and claims lie within these, if there are any
 	pending alongRing[pendingName]
 }
 
@@ -44,7 +49,9 @@ func openAuthority(s *filestore.Store) (*authority, error) {
 	if err != nil || b == nil {
 		return a, err
 	}
-	return a, cbor.Unmarshal(b, &a.claims)
+	err = cbor.Unmarshal(b, &a.claims)
+	a.saved = a.claims
+	return a, err
 }
 
 // knowledge is what a voter may answer for a name without a record.
@@ -64,7 +71,7 @@ func (a *authority) knowledge(name string) register.Knowledge {
 // disclaim forgets all that the node knew: it was away for too long.
 func (a *authority) disclaim() error {
 	a.mu.Lock()
-	a.known, a.claims = nil, nil
+	a.known, a.claims, a.saved = nil, nil, nil
 	a.mu.Unlock()
 	return a.store.SetMeta(metaClaims, nil)
 }
@@ -100,7 +107,38 @@ func (a *authority) learn(x arc, missing []rangeEntry) {
 		}
 	}
 	if !known {
-		a.known = append(a.known, x)
+		a.known = append(a.known, clip(arcs{x}, a.limit)...)
+	}
+}
+
+// narrow forgets what lies outside of some arcs, and learns nothing there until
+// it is told others.
+func (a *authority) narrow(limit arcs) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.limit = limit
+	a.known, a.claims = clip(a.known, limit), clip(a.claims, limit)
+	a.dropPending()
+}
+
+// clip is the part of some arcs that lies within others, if there are any of those.
+func clip(s, limit arcs) arcs {
+	if len(limit) == 0 {
+		return s
+	}
+	var l arcs
+	for _, x := range limit {
+		l = append(l, s.within(x)...)
+	}
+	return l
+}
+
+// dropPending forgets names outside the arcs that are known.
+func (a *authority) dropPending() {
+	for name := range a.pending.values {
+		if !a.known.contains(chord.KeyOf(name)) {
+			a.pending.remove(name)
+		}
 	}
 }
 
@@ -157,11 +195,8 @@ func (a *authority) retain(mine arcs) error {
 			known = append(known, x)
 		}
 	}
-	for name := range a.pending.values {
-		if !known.contains(chord.KeyOf(name)) {
-			a.pending.remove(name)
-		}
-	}
+	a.known = known
+	a.dropPending()
 	for _, x := range mine {
 		if known.cover(x) && !a.pendingIn(x) {
 			claims = append(claims, x)
@@ -169,8 +204,8 @@ func (a *authority) retain(mine arcs) error {
 			claims = append(claims, a.claims.within(x)...)
 		}
 	}
-	same := slices.Equal(claims, a.claims)
-	a.known, a.claims = known, claims
+	same := slices.Equal(claims, a.saved)
+	a.claims = claims
 	a.mu.Unlock()
 	if same {
 		return nil
@@ -179,7 +214,13 @@ func (a *authority) retain(mine arcs) error {
 	if err != nil {
 		return err
 	}
-	return a.store.SetMeta(metaClaims, b)
+	if err := a.store.SetMeta(metaClaims, b); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.saved = claims
+	a.mu.Unlock()
+	return nil
 }
 
 func (a *authority) pendingIn(x arc) bool {

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
@@ -43,4 +44,52 @@ func TestClaimsOutliveRestarts(t *testing.T) {
 	assert.False(t, a.claimed(left))
 	assert.True(t, a.claimed(right))
 	require.NoError(t, store.Close())
+}
+
+// Whoever takes a machine's place in a group ends its authority there, though
+// the machine has not looked at the ring since: when it gets the place back
+// because others die, it does not know what was stored meanwhile.
+func TestAuthorityEndsWithThePlace(t *testing.T) {
+	store, err := filestore.Open(filestore.Options{Disk: filestore.NewMemDisk(), Positions: [][20]byte{{1}}})
+	require.NoError(t, err)
+	a, err := openAuthority(store)
+	require.NoError(t, err)
+	whole, near, far := arc{smallID(9), smallID(9)}, arc{smallID(4), smallID(9)}, arc{smallID(1), smallID(4)}
+	a.learn(whole, nil)
+	require.NoError(t, a.retain(arcs{whole}))
+	a.narrow(arcs{near})
+	assert.True(t, a.claimed(near))
+	assert.True(t, a.knows(near))
+	assert.False(t, a.knows(far))
+	assert.False(t, a.claimed(far))
+	a.learn(far, nil) // that was found out before
+	assert.False(t, a.knows(far))
+	a.narrow(arcs{whole})
+	assert.False(t, a.knows(far), "it must look first")
+	a.learn(far, nil)
+	assert.True(t, a.knows(far))
+	require.NoError(t, store.Close())
+}
+
+func TestReach(t *testing.T) {
+	self := MachineID{9}
+	at := func(position byte, machine byte) chord.Peer {
+		return chord.Peer{ID: smallID(position), Machine: MachineID{machine}}
+	}
+	for _, test := range []struct {
+		name string
+		ring []chord.Peer
+		want int
+		arcs arcs
+	}{
+		{"alone", []chord.Peer{at(5, 9)}, 1, arcs{{smallID(5), smallID(5)}}},
+		{"one of few", []chord.Peer{at(5, 9), at(2, 1), at(7, 2)}, 3, arcs{{smallID(5), smallID(5)}}},
+		{"one of many", []chord.Peer{at(5, 9), at(2, 1), at(3, 2), at(7, 3)}, 2, arcs{{smallID(2), smallID(5)}}},
+		{"across zero", []chord.Peer{at(5, 9), at(6, 1), at(3, 2), at(7, 3)}, 2, arcs{{smallID(7), smallID(5)}}},
+		{"two positions of one machine between", []chord.Peer{at(9, 9), at(2, 1), at(4, 2), at(5, 2), at(7, 3)}, 3, arcs{{smallID(2), smallID(9)}}},
+		{"two of its own", []chord.Peer{at(9, 9), at(5, 9), at(2, 1), at(3, 2), at(7, 3)}, 2,
+			arcs{{smallID(2), smallID(5)}, {smallID(5), smallID(9)}}},
+	} {
+		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.arcs, reachOf(self, test.ring, test.want)) })
+	}
 }

@@ -58,8 +58,9 @@ func (n *Node) fingerprint(a arc) (filestore.Fingerprint, int) {
 }
 
 // onCompare answers a peer that compares arcs.
-func (n *Node) onCompare(req compareRequest) (compareReply, error) {
+func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, error) {
 	var reply compareReply
+	n.sawAlive(from)
 	if len(req.Ranges) > rangesOnce {
 		return reply, errBadRequest
 	}

@@ -151,3 +151,9 @@ func (n *Node) Unlearn(name string) error {
 	}
 	return n.store.Discard(name, reg.Accepted)
 }
+
+// SaysNotStored reports whether this node would say of a name that it is not stored.
+func (n *Node) SaysNotStored(name string) bool {
+	a, err := n.onRead(readRequest{Name: name})
+	return err == nil && a.Status == register.OK && a.Record == nil
+}

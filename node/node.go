@@ -28,6 +28,7 @@ type Node struct {
 	ring       *chord.Ring
 	net        *transfer.Endpoint
 	authority  *authority
+	living     *living
 	staged     stagedSet
 	copying    gate // one copying of a name at a time
 	coding     coding
@@ -98,7 +99,7 @@ func (n *Node) open() (err error) {
 		return fmt.Errorf("open node: %w", err)
 	}
 	n.members = newMembers(n.membership.members, n.self(), inDir(n.cfg.StateDir, membersFile), n.log)
-	n.repair, n.healer = newRepairer(), newHealer()
+	n.repair, n.healer, n.living = newRepairer(), newHealer(), newLiving()
 	n.pacer = newPacer(n.cfg.Timing.RepairRate)
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Small: smallContent, Positions: n.membership.identity.Positions(),

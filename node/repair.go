@@ -128,13 +128,12 @@ func (n *Node) runRepair(ctx context.Context) error {
 		default:
 			failures = 0
 		}
-		wait := jitter(n.nextRound(r, failures))
+		// However much differs, comparing it takes a small part of the time.
+		wait := jitter(max(n.nextRound(r, failures), min(restAfter*r.took, n.cfg.Timing.RepairEvery)))
 		if due, some := n.repair.unanswered.next(n.cfg.Timing.TakeOver); some {
 			wait = min(wait, due)
 		}
 		timer.Reset(wait)
-		// However much differs, comparing it takes a small part of the time.
-		timer.Reset(jitter(max(n.nextRound(r, failures), min(restAfter*r.took, n.cfg.Timing.RepairEvery))))
 	}
 }
 
@@ -175,12 +174,16 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 		n.carryOut(ctx, doubted, r)
 		return r, nil
 	}
+	n.living.look()
 	mine, err := n.responsibility(ctx)
 	if err != nil {
 		return r, err
 	}
 	if !n.repair.done.Load() && !n.inPlace(mine) {
 		return r, nil // its arcs are not what they will be in a moment
+	}
+	if n.inPlace(mine) {
+		n.looked(mine)
 	}
 	begun := time.Now()
 	answers, err := n.compareAll(ctx, mine)

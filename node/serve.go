@@ -96,7 +96,7 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	case callForget:
 		return serve(payload, func(r forgetRequest) (any, error) { return n.onForget(r) })
 	case callCompare:
-		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r) })
+		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r, from.Machine) })
 	case callLeaving:
 		n.members.setLeaving(from.Machine)
 		return nil, nil
