@@ -64,12 +64,12 @@ func (n *Node) looked(mine []place) {
 }
 
 // reach are the arcs in whose groups this node is while others are alive. Those
-// that are leaving, or can take no content, are passed over.
+// that are leaving are passed over.
 func (n *Node) reach(others map[MachineID]bool) arcs {
 	var ring []chord.Peer
 	for _, x := range n.members.all() {
 		m := x.Machine
-		if m == n.self() || others[m] && n.members.counts(m) && !n.members.isDegraded(m) {
+		if m == n.self() || others[m] && n.members.counts(m) {
 			ring = append(ring, positionsOf(x)...)
 		}
 	}
