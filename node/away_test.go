@@ -90,7 +90,7 @@ func TestTheWholeRingWasAwayForLong(t *testing.T) {
 
 // A member that is alone for long and comes back alone gives out what it has.
 func TestALoneMachineWasAwayForLong(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 1}, func(t *testing.T, r *ringtest.Ring) {
+	ringtest.Test(t, ringtest.Options{Nodes: 1}, func(_ *testing.T, r *ringtest.Ring) {
 		r.StoreMany(3)
 		r.Crash(r.Members[0])
 		time.Sleep(100 * 24 * time.Hour)
@@ -144,7 +144,7 @@ func TestALostTableMakesNothingOld(t *testing.T) {
 
 // All tables are lost: what the files say is believed after a while.
 func TestAllTablesLost(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
+	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(_ *testing.T, r *ringtest.Ring) {
 		r.StoreMany(10)
 		r.Whole(time.Minute)
 		for _, m := range r.Members {
@@ -161,7 +161,7 @@ func TestAllTablesLost(t *testing.T) {
 
 // Most of a ring was away for long, and so nothing has happened meanwhile.
 func TestTheMajorityWasAwayForLong(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 3, Timing: monthsInMinutes}, func(t *testing.T, r *ringtest.Ring) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3, Timing: monthsInMinutes}, func(_ *testing.T, r *ringtest.Ring) {
 		r.StoreMany(10)
 		r.Whole(time.Minute)
 		r.Crash(r.Members[1:]...)

@@ -13,11 +13,12 @@ import (
 
 // Bounds of a fan-out.
 const (
-	branchAhead = 4                // chunks that one branch may be behind the others
-	stallLimit  = 10 * time.Second // after so long without taking a chunk a branch is given up
-	holdFirst   = 2 * time.Second  // that one branch may hold up enough others, besides half the time it all takes
-	sealGrace   = 2 * time.Second  // for the last copies once enough are durable
-	sealTimeout = time.Minute      // for making the content durable, on top of its size at obtainRate
+	branchAhead    = 4                // chunks that one branch may be behind the others
+	stallLimit     = 10 * time.Second // after so long without taking a chunk a branch is given up
+	holdFirst      = 2 * time.Second  // that one branch may hold up enough others, besides half the time it all takes
+	sealGrace      = 2 * time.Second  // for the last copies once enough are durable
+	lastWordsGrace = 3 * time.Second  // for the reasons of those left behind, when a store fails
+	sealTimeout    = time.Minute      // for making the content durable, on top of its size at obtainRate
 )
 
 // errTooSlow is why a branch was left behind that had not failed.
@@ -285,7 +286,7 @@ func (f *fanout) lastWords() {
 	if len(f.failed()) == 0 {
 		return
 	}
-	patience := time.NewTimer(lastCopyGrace)
+	patience := time.NewTimer(lastWordsGrace)
 	defer patience.Stop()
 	for _, b := range f.branches {
 		select {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -70,12 +71,17 @@ func TestFullDisks(t *testing.T) {
 	at := ring.Nodes[0]
 	at.Run(t, "store", filepath.Join(src, "old")).OK(t)
 
-	refused := at.Run(t, "--json", "store", filepath.Join(src, "big"))
-	require.Equal(t, 8, refused.Code, "%s", refused)
-	failure := refused.Failure(t)
-	for _, n := range ring.Nodes {
-		assert.Regexp(t, n.Name+`: [^;]*62914560 bytes needed, \d+ free`, failure.Message)
-	}
+	proctest.Eventually(t, time.Minute, func() error { // shortly after a join a group may not have all three yet
+		refused := at.Run(t, "--json", "store", filepath.Join(src, "big"))
+		require.Equal(t, 8, refused.Code, "%s", refused)
+		failure := refused.Failure(t)
+		for _, n := range ring.Nodes {
+			if !regexp.MustCompile(n.Name + `: [^;]*62914560 bytes needed, \d+ free`).MatchString(failure.Message) {
+				return fmt.Errorf("%s is not in %q", n.Name, failure.Message)
+			}
+		}
+		return nil
+	})
 
 	full := ring.Nodes[2]
 	filler := filepath.Join(disks[2], "filler")

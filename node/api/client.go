@@ -282,5 +282,8 @@ func lost(ctx context.Context, err error) error {
 	if errors.Is(err, ErrNoDaemon) || errors.Is(err, ErrDaemonGone) {
 		return err
 	}
+	if _, broken := errors.AsType[*net.OpError](err); broken || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrDaemonGone // whatever the system calls that
+	}
 	return fmt.Errorf("%w (%w)", ErrDaemonGone, err)
 }
