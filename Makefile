@@ -6,7 +6,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 PKG      ?= ./...
-FUZZTIME ?= 10s
+FUZZTIME ?= 20000x
 SEEDS    ?= 1000
 MUTANTS  ?= 25000
 COUNT    ?= 6
@@ -48,7 +48,7 @@ fmt: ## format the code
 	gofmt -w .
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (10s)
+fuzz: ## run every fuzz target for FUZZTIME: a number of inputs (20000x) or a time
 	.ci/fuzz $(FUZZTIME) $(PKG)
 
 .PHONY: sim

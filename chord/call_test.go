@@ -3,11 +3,12 @@ package chord
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // answers is a Transport that a function plays.
@@ -31,7 +32,7 @@ func TestBadAnswersCountAsNone(t *testing.T) {
 		"of another position": {From: at(0x99), Mine: true},
 		"too long":            {From: at(0x50), Mine: true, Successors: make([]Peer, maxList+1)},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			r := ringWith(t, func(Peer, Request) (Reply, error) { return reply, nil }, at(0x50))
 			l, err := r.Lookup(t.Context(), ID{0x40})
 			require.ErrorIs(t, err, ErrUnreachable, name)
@@ -44,7 +45,7 @@ func TestBadAnswersCountAsNone(t *testing.T) {
 
 // Who failed lately is asked last, and the positions here look to their neighbours.
 func TestFailuresAreRemembered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := ringWith(t, func(to Peer, _ Request) (Reply, error) {
 			if to.ID == at(0x20).ID {
 				return Reply{}, errRefused
@@ -76,7 +77,7 @@ func TestFailuresAreRemembered(t *testing.T) {
 
 // A refusal tells that the machine lives, though not as that position.
 func TestRefusalKeepsTheMachineAlive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := ringWith(t, func(Peer, Request) (Reply, error) {
 			return Reply{Refusal: RefusedNotPlaced}, nil
 		}, at(0x50))

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // network joins Rings in memory. A machine that is silent lets calls hang, as
@@ -124,7 +126,7 @@ func owner(all []*daemon, key ID) int {
 }
 
 func TestRingLooksUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, all := cluster(t, 20)
 		hops := 0
 		for i := range 200 {
@@ -150,7 +152,7 @@ func TestRingLooksUp(t *testing.T) {
 // Once a node has heard of all others, each lookup is at most one round trip: it
 // asks the owner itself. The network takes 2 ms, and nothing else takes time here.
 func TestWarmLookupsAreOneRoundTrip(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, all := cluster(t, 32)
 		by := all[5]
 		for i := range 400 {
@@ -170,7 +172,7 @@ func TestWarmLookupsAreOneRoundTrip(t *testing.T) {
 }
 
 func TestRingOfOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := &network{rings: make(map[string]*Ring)}
 		d := n.boot(t, Config{Positions: []Peer{peerAt(0)}})
 		require.NoError(t, d.WaitPlaced(t.Context()))
@@ -184,7 +186,7 @@ func TestRingOfOne(t *testing.T) {
 }
 
 func TestRingNoticesSilenceWithinThreeSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n, all := cluster(t, 12)
 		dead, heir := all[4], all[5]
 		n.hush(dead, true)
@@ -213,7 +215,7 @@ func TestRingNoticesSilenceWithinThreeSeconds(t *testing.T) {
 
 // A lookup that meets the dead waits until the ring has healed.
 func TestLookupOutlivesAFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n, all := cluster(t, 12)
 		n.hush(all[4], true)
 		l, err := all[9].Lookup(t.Context(), all[4].peer.ID)
@@ -223,7 +225,7 @@ func TestLookupOutlivesAFailure(t *testing.T) {
 }
 
 func TestRingLeave(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, all := cluster(t, 6)
 		for _, d := range all {
 			select {
@@ -250,7 +252,7 @@ func TestRingLeave(t *testing.T) {
 }
 
 func TestRestartAtAnotherAddress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n, all := cluster(t, 5)
 		all[1].stop()
 		moved := all[1].peer
@@ -273,7 +275,7 @@ func TestRestartAtAnotherAddress(t *testing.T) {
 
 // Positions of one machine count as one, and reach each other without a network.
 func TestSeveralPositions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := &network{rings: make(map[string]*Ring)}
 		var ds []*daemon
 		for i := range 3 {
@@ -305,7 +307,7 @@ func TestSeveralPositions(t *testing.T) {
 }
 
 func TestRingAfterRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		_, all := cluster(t, 3)
 		require.ErrorIs(t, all[0].Run(t.Context()), ErrClosed, "while it runs")
 		ping := Request{Kind: KindPing, To: all[0].peer.ID, From: all[1].peer}
@@ -332,7 +334,7 @@ func TestRingAfterRun(t *testing.T) {
 }
 
 func TestLookupGivesUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n, all := cluster(t, 4)
 		for _, d := range all[1:] {
 			n.hush(d, true)

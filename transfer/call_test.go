@@ -15,17 +15,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
-// bubble runs a test in virtual time.
-func bubble(t *testing.T, f func(t *testing.T, r *ring)) {
+// inBubble runs a test in virtual time.
+func inBubble(t *testing.T, f func(t *testing.T, r *ring)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, newRing(t)) })
+	bubble.Test(t, func(t *testing.T) { f(t, newRing(t)) })
 }
 
 func TestCall(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(_ context.Context, from Remote, kind uint16, payload []byte) (any, error) {
 			var v string
 			err := Unmarshal(payload, &v)
@@ -46,7 +47,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestAnyMemberWillDo(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		a := r.start("a", echo, nil)
 		require.NoError(t, a.Call(t.Context(), Peer{Addrs: b.peer.Addrs}, 1, []byte{1}, nil))
@@ -62,7 +63,7 @@ func TestAnyMemberWillDo(t *testing.T) {
 }
 
 func TestErrorsCrossTheWire(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(_ context.Context, _ Remote, kind uint16, _ []byte) (any, error) {
 			return nil, []error{
 				fmt.Errorf("at b: %w", errTest), errors.New("odd"), fmt.Errorf("x: %w", ErrCorrupt),
@@ -84,7 +85,7 @@ func TestErrorsCrossTheWire(t *testing.T) {
 }
 
 func TestCallsArePipelined(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		const n = 100
 		var all sync.WaitGroup
 		all.Add(n)
@@ -104,7 +105,7 @@ func TestCallsArePipelined(t *testing.T) {
 }
 
 func TestDeadlineTravels(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		ended := make(chan time.Duration, 2)
 		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
 			start := time.Now()
@@ -126,7 +127,7 @@ func TestDeadlineTravels(t *testing.T) {
 }
 
 func TestSilentPeerIsNoticed(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		a := r.start("a", echo, nil)
 		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
@@ -143,7 +144,7 @@ func TestSilentPeerIsNoticed(t *testing.T) {
 }
 
 func TestSlowAnswerIsNoSilence(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(context.Context, Remote, uint16, []byte) (any, error) {
 			time.Sleep(25 * time.Second)
 			return nil, nil
@@ -154,7 +155,7 @@ func TestSlowAnswerIsNoSilence(t *testing.T) {
 }
 
 func TestPeerRestarts(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		a := r.start("a", echo, nil)
 		require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
@@ -169,7 +170,7 @@ func TestPeerRestarts(t *testing.T) {
 }
 
 func TestAddressesAreTried(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		a := r.start("a", echo, nil)
 		r.net.CutBoth("a", "void")
@@ -185,7 +186,7 @@ func TestAddressesAreTried(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		var gone MachineID
 		b := r.start("b", echo, func(c *Config) {
 			c.Check = func(cert *trust.Certificate) error {
@@ -241,7 +242,7 @@ func TestVersionsMustOverlap(t *testing.T) {
 }
 
 func TestCallsAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -261,7 +262,7 @@ func TestCallsAreBounded(t *testing.T) {
 }
 
 func TestCloseEndsEverything(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -300,7 +301,7 @@ func (r *ring) issuing(invites *trust.Invites, members *trust.Members) *member {
 }
 
 func TestJoinRing(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		invites, err := trust.LoadInvites(t.TempDir() + "/invites")
 		require.NoError(t, err)
 		members := trust.NewMembers(r.auth.Root())
@@ -328,7 +329,7 @@ func TestJoinRing(t *testing.T) {
 }
 
 func TestJoiningThroughAnotherMember(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		invites, err := trust.LoadInvites(t.TempDir() + "/invites")
 		require.NoError(t, err)
 		members := trust.NewMembers(r.auth.Root())
@@ -369,7 +370,7 @@ func TestJoiningThroughAnotherMember(t *testing.T) {
 
 // Another member of the ring that says it is the one does not get to see it either.
 func TestTheSecretIsNotShownToAnotherMember(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		asked := false
 		join := func(c *Config) {
 			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) {
@@ -396,7 +397,7 @@ func TestTheSecretIsNotShownToAnotherMember(t *testing.T) {
 
 // A joiner of another version is told so.
 func TestJoinersOfAnotherVersion(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, func(c *Config) {
 			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) { return nil, errTest }
 		})
@@ -411,7 +412,7 @@ func TestJoinersOfAnotherVersion(t *testing.T) {
 }
 
 func TestTheSecretIsNotShownToAForeignRing(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		asked := false
 		evil := newRing(t)
 		evil.net = r.net

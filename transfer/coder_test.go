@@ -16,6 +16,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // noise and text are n bytes that do not shrink and that do.
@@ -150,7 +152,7 @@ func TestStreamsOfChunks(t *testing.T) {
 }
 
 func TestEncodeStreamStops(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := NewCompressor(Off)
 		_, err := c.EncodeStream(t.Context(), bytes.NewReader(noise(5*MaxChunk)), func(Chunk) error { return errTest })
 		require.ErrorIs(t, err, errTest, "fn fails")
@@ -211,7 +213,7 @@ func TestAutoFollowsTheLink(t *testing.T) {
 		{"busy far side", 200e6, 1000e6, 150e6, 0.3, 0, 0.15},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var p pace
 				p.restart()
 				compressed := 0

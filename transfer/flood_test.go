@@ -47,7 +47,7 @@ func (r *ring) helloBytes() []byte {
 func TestFloodLeavesRoomForMembers(t *testing.T) {
 	for name, talk := range map[string]bool{"silent": false, "half a handshake": true} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				var first []byte
 				if talk {
 					first = r.helloBytes()
@@ -80,7 +80,7 @@ func TestNoTLSIsClosedAtOnce(t *testing.T) {
 		"too short":        "\x16\x03\x03\x00\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				b := r.start("b", echo, nil)
 				start := time.Now()
 				conn := r.knock("x", b, []byte(first))
@@ -105,7 +105,7 @@ func TestSlowFramesAreCutOff(t *testing.T) {
 		"a stream's start": {roleBulk, nil, appendHeader(nil, frameOpen, openHeader+maxStreamHeader)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				b := r.start("b", handler{call: echo.call, stream: sink}, nil)
 				w := r.greeted(b, c.role)
 				_, err := w.tls.Write(append(c.before, c.frame...))
@@ -130,7 +130,7 @@ func TestSlowFramesAreCutOff(t *testing.T) {
 
 // A slow link is no dead one: a frame that takes minutes arrives.
 func TestSlowLinksAreServed(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		w := r.greeted(b, roleControl)
 		body := mustMarshal(make([]byte, 1<<20))
@@ -154,7 +154,7 @@ func TestSlowLinksAreServed(t *testing.T) {
 // Old control connections of a machine make room for its new one: it has most
 // likely forgotten them.
 func TestControlConnectionsOfOneMachineAreFew(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		id := r.identity("many")
 		open := func() *wire {
@@ -249,7 +249,7 @@ func (l *exhaustedListener) Accept() (net.Conn, error) {
 
 // When file descriptors run out, strangers give theirs back.
 func TestExhaustionSendsStrangersAway(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)
 		b.stop()
 		ln, err := r.net.Listen("b:1")

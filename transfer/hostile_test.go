@@ -75,7 +75,7 @@ func TestSlowHandshakesAreCutOff(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				b := r.start("b", echo, nil)
 				conn := begin(r, b)
 				start := time.Now()
@@ -97,7 +97,7 @@ func TestFirstFrameMustBeAGoodHello(t *testing.T) {
 		"empty":        appendFrame(nil, frameHello, mustMarshal(hello{})),
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				b := r.start("b", echo, nil)
 				w, _ := r.raw(b)
 				_, err := w.tls.Write(frame)
@@ -128,7 +128,7 @@ func TestBadFramesEndTheConnection(t *testing.T) {
 		{"giant chunk", roleBulk, appendHeader(nil, frameChunk, 1<<30)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				b := r.start("b", handler{call: echo.call, stream: sink}, nil)
 				w := r.greeted(b, c.role)
 				_, err := w.tls.Write(c.frame)
@@ -150,7 +150,7 @@ func TestBadFramesInAStreamFailTheHandler(t *testing.T) {
 		"early end":     appendFrame(nil, frameDone),
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				ended := make(chan error, 1)
 				b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 					c, err := s.ReadChunk()
@@ -169,7 +169,7 @@ func TestBadFramesInAStreamFailTheHandler(t *testing.T) {
 }
 
 func TestOnePeerCannotFillTheMemory(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: func(ctx context.Context, _ Remote, _ uint16, _ []byte) (any, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -197,7 +197,7 @@ func TestOnePeerCannotFillTheMemory(t *testing.T) {
 }
 
 func TestAJoinerIsServedNothingElse(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, func(c *Config) {
 			c.Join = func(context.Context, ed25519.PublicKey, []byte) ([]byte, error) { return nil, errTest }
 		})
@@ -250,7 +250,7 @@ func (l *failingListener) Accept() (net.Conn, error) {
 }
 
 func TestAcceptBacksOffAndRecovers(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		var log bytes.Buffer
 		b := r.start("b", echo, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 		b.stop()
@@ -278,7 +278,7 @@ func TestAcceptBacksOffAndRecovers(t *testing.T) {
 }
 
 func TestDisconnectEndsBothDirections(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{call: echo.call, stream: sink}, nil)
 		a := r.start("a", handler{call: echo.call, stream: sink}, nil)
 		out, err := b.Open(t.Context(), a.peer, 1, nil)

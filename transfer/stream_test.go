@@ -71,7 +71,7 @@ func upload(ctx context.Context, from *member, to Peer, n int) error {
 }
 
 func TestUpload(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: sink}, nil)
 		a := r.start("a", echo, nil)
 		for range 5 {
@@ -88,7 +88,7 @@ func TestUpload(t *testing.T) {
 }
 
 func TestDownloadIsCheckedAndResumable(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 			for range 3 {
 				if err := s.WriteChunk(rawChunk(1000)); err != nil {
@@ -113,7 +113,7 @@ func TestDownloadIsCheckedAndResumable(t *testing.T) {
 }
 
 func TestBlockedWriterLearnsWhy(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(context.Context, Remote, uint16, []byte, *Stream) error {
 			time.Sleep(time.Second) // the writer is stuck by then
 			return errTest
@@ -132,7 +132,7 @@ func TestBlockedWriterLearnsWhy(t *testing.T) {
 }
 
 func TestSlowHandlerIsNoSilence(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(ctx context.Context, from Remote, kind uint16, header []byte, s *Stream) error {
 			time.Sleep(5 * time.Minute)
 			return sink(ctx, from, kind, header, s)
@@ -152,7 +152,7 @@ func TestSlowHandlerIsNoSilence(t *testing.T) {
 }
 
 func TestSlowLinkIsNoSilence(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: sink}, nil)
 		a := r.start("a", echo, nil)
 		r.net.SetBandwidth("a", "b", 16<<10)
@@ -168,7 +168,7 @@ func TestLostPeerEndsBothSides(t *testing.T) {
 		"silent": func(r *ring) { r.net.CutBoth("a", "b") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *ring) {
+			inBubble(t, func(t *testing.T, r *ring) {
 				ended := make(chan error, 1)
 				b := r.start("b", handler{stream: func(ctx context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 					_, err := s.ReadChunk()
@@ -193,7 +193,7 @@ func TestLostPeerEndsBothSides(t *testing.T) {
 }
 
 func TestCancelEndsAStream(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		ended := make(chan error, 1)
 		b := r.start("b", handler{stream: func(ctx context.Context, _ Remote, _ uint16, _ []byte, _ *Stream) error {
 			<-ctx.Done()
@@ -224,7 +224,7 @@ func TestCancelEndsAStream(t *testing.T) {
 }
 
 func TestAbortTellsWhy(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		ended := make(chan error, 1)
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 			_, err := s.ReadChunk()
@@ -242,7 +242,7 @@ func TestAbortTellsWhy(t *testing.T) {
 }
 
 func TestCloseReturnsTheHandlersError(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 			if err := s.Receive(new(int)); !errors.Is(err, io.EOF) {
 				return err
@@ -257,7 +257,7 @@ func TestCloseReturnsTheHandlersError(t *testing.T) {
 }
 
 func TestEndsAreNotMistaken(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, kind uint16, _ []byte, s *Stream) error {
 			if kind == 2 {
 				return s.Send("a message")
@@ -286,7 +286,7 @@ func TestEndsAreNotMistaken(t *testing.T) {
 }
 
 func TestUnreadRestIsThrownAway(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: func(_ context.Context, _ Remote, _ uint16, _ []byte, s *Stream) error {
 			for range 10 {
 				if err := s.Send("more"); err != nil {
@@ -307,7 +307,7 @@ func TestUnreadRestIsThrownAway(t *testing.T) {
 }
 
 func TestHalfOpenPooledConnection(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: sink}, nil)
 		a := r.start("a", echo, nil)
 		require.NoError(t, upload(t.Context(), a, b.peer, 1))
@@ -325,7 +325,7 @@ func TestHalfOpenPooledConnection(t *testing.T) {
 }
 
 func TestStreamsOfOneMachineAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", handler{stream: sink}, func(c *Config) { c.MaxPeerConns = 3 })
 		a := r.start("a", echo, nil)
 		var open []*Stream
@@ -348,7 +348,7 @@ func TestStreamsOfOneMachineAreBounded(t *testing.T) {
 }
 
 func TestStreamsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, r *ring) {
+	inBubble(t, func(t *testing.T, r *ring) {
 		r.net.SetDelays(5*time.Millisecond, 5*time.Millisecond)
 		b := r.start("b", handler{stream: sink}, nil)
 		a := r.start("a", echo, nil)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // pair returns a connection from host a to host b, both ends.
@@ -28,7 +30,7 @@ func pair(t *testing.T, n *Network) (near, far net.Conn) {
 }
 
 func TestBytesArriveInOrderAfterTheDelay(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		n.SetDelay("a", "b", 100*time.Millisecond, 50*time.Millisecond)
 		start := time.Now()
@@ -55,7 +57,7 @@ func TestBytesArriveInOrderAfterTheDelay(t *testing.T) {
 }
 
 func TestBandwidth(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		n.SetBandwidth("a", "b", 1<<20)
 		near, far := pair(t, n)
@@ -72,7 +74,7 @@ func TestBandwidth(t *testing.T) {
 }
 
 func TestCutHoldsOneWayUntilItHeals(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		near, far := pair(t, n)
 		n.Cut("a", "b")
@@ -97,7 +99,7 @@ func TestCutHoldsOneWayUntilItHeals(t *testing.T) {
 }
 
 func TestDialThroughACutWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		ln, err := n.Listen("b:1")
 		require.NoError(t, err)
@@ -114,7 +116,7 @@ func TestDialThroughACutWaits(t *testing.T) {
 }
 
 func TestAFullWindowBlocksTheWriter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		near, far := pair(t, New(1))
 		require.NoError(t, near.SetWriteDeadline(time.Now().Add(time.Second)))
 		k, err := near.Write(make([]byte, window+1))
@@ -136,7 +138,7 @@ func TestAFullWindowBlocksTheWriter(t *testing.T) {
 }
 
 func TestCloseInTheMiddle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		near, far := pair(t, New(1))
 		done := make(chan error, 1)
 		go func() {
@@ -155,7 +157,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 }
 
 func TestCloseWithUnreadDataResets(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		near, far := pair(t, New(1))
 		_, err := near.Write([]byte{1})
 		require.NoError(t, err)
@@ -168,7 +170,7 @@ func TestCloseWithUnreadDataResets(t *testing.T) {
 }
 
 func TestKillResetsAndDownIsSilent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		near, _ := pair(t, n)
 		n.Kill("b")
@@ -194,7 +196,7 @@ func TestKillResetsAndDownIsSilent(t *testing.T) {
 }
 
 func TestDropAndPartition(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := New(1)
 		near, far := pair(t, n)
 		n.Partition([]string{"a"}, []string{"b", "c"})
@@ -211,7 +213,7 @@ func TestDropAndPartition(t *testing.T) {
 }
 
 func TestAReplacedDeadlineDoesNotPass(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		near, far := pair(t, New(1))
 		for range 100 {
 			require.NoError(t, near.SetReadDeadline(time.Now().Add(time.Millisecond)))

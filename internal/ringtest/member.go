@@ -49,10 +49,11 @@ func (r *Ring) Start(m *Member) {
 	require.NoError(r.t, err)
 	m.Addr = listener.Addr().String()
 	life := &run{ended: make(chan error, 1)}
-	dial := r.Net.Dialer(m.Host)
+	dial, skew := r.Net.Dialer(m.Host), m.Skew
 	m.Node, err = node.New(node.Config{
 		Membership: m.Membership, Listener: listener, Disk: m.Disk, Version: "test",
-		Timing: r.opts.Timing, Logger: r.logger.With("at-node", m.Host), Now: m.now,
+		Timing: r.opts.Timing, Logger: r.logger.With("at-node", m.Host),
+		Now: func() time.Time { return time.Now().Add(skew) },
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			if life.dead.Load() {
 				return nil, syscall.ENETDOWN
@@ -67,8 +68,6 @@ func (r *Ring) Start(m *Member) {
 	go func() { life.ended <- n.Run(ctx) }()
 	m.run = life
 }
-
-func (m *Member) now() time.Time { return time.Now().Add(m.Skew) }
 
 // Stop ends a member as its daemon does when it is told to.
 func (r *Ring) Stop(m *Member) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/memnet"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -52,7 +53,7 @@ type Ring struct {
 func Test(t *testing.T, o Options, f func(t *testing.T, r *Ring)) {
 	t.Helper()
 	cryptotest.SetGlobalRandom(t, o.Seed)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := start(t, o)
 		defer r.close()
 		f(t, r)

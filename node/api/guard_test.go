@@ -6,11 +6,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // guarded is the loopback port's guards around a handler that says yes.
@@ -110,7 +111,7 @@ func TestLoginOnce(t *testing.T) {
 }
 
 func TestSessionsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newSessions(time.Now)
 		ticket := s.newTicket()
 		time.Sleep(ticketLife)

@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/memnet"
 )
 
@@ -46,7 +46,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 			"Content-Length: 60000\r\n\r\n{\"uses\":",
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				conn := serveBrowser(t, New(Config{Token: "secret"}))()
 				defer func() { _ = conn.Close() }()
 				start := time.Now()
@@ -68,7 +68,7 @@ func TestSlowRequestsAreCutOff(t *testing.T) {
 }
 
 func TestLongHeadersAreRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		conn := serveBrowser(t, New(Config{}))()
 		defer func() { _ = conn.Close() }()
 		go func() {
