@@ -135,25 +135,6 @@ func TestFullDisks(t *testing.T) {
 	})
 }
 
-// injecting has strace make system calls of a process fail, until it is told to
-// let go.
-func injecting(t *testing.T, pid int, what string) (letGo func()) {
-	t.Helper()
-	cmd := exec.Command("strace", "-f", "-q", "-o", filepath.Join(t.TempDir(), "strace"), "-p", fmt.Sprint(pid), "-e", "inject="+what)
-	require.NoError(t, cmd.Start())
-	proctest.Eventually(t, 10*time.Second, func() error {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
-			return errors.New("not traced yet")
-		}
-		return err
-	})
-	return func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	}
-}
-
 // TestFailingDisk has the system refuse a daemon's writes and syncs: nothing
 // that it did not keep is acknowledged by it, everybody is told, what it has is
 // read, and a restart ends it.
@@ -164,7 +145,7 @@ func TestFailingDisk(t *testing.T) {
 	failures := []string{"fsync:error=EIO", "fdatasync:error=EIO", "pwrite64:error=EROFS"}
 	for i, what := range failures {
 		n := ring.Nodes[i]
-		letGo := injecting(t, n.Daemon(t).PID, what)
+		letGo := tampering(t, n.Daemon(t).PID, "inject="+what)
 		others := ring.Except(n)
 		stored := 0
 		proctest.Eventually(t, time.Minute, func() error { // until something fell to it

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,22 +33,31 @@ var steps = []struct {
 	{"unlinkat", []int{1}},
 }
 
-// tracing has strace kill a process as one of its threads enters a system call
-// for the when-th time, and returns strace itself.
-func tracing(t *testing.T, pid int, call string, when int) *exec.Cmd {
+// tampering has strace do something to a process's system calls, until it is told
+// to let go.
+func tampering(t *testing.T, pid int, how ...string) (letGo func()) {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "strace")
-	cmd := exec.Command("strace", "-f", "-q", "-o", log, "-p", fmt.Sprint(pid),
-		"-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", call, when))
+	args := []string{"-f", "-q", "-o", filepath.Join(t.TempDir(), "strace"), "-p", fmt.Sprint(pid)}
+	for _, expression := range how {
+		args = append(args, "-e", expression)
+	}
+	cmd := exec.Command("strace", args...)
 	require.NoError(t, cmd.Start())
 	proctest.Eventually(t, 10*time.Second, func() error {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err == nil && strings.Contains(string(status), "TracerPid:\t0\n") {
-			return fmt.Errorf("not traced yet")
+			return errors.New("not traced yet")
 		}
 		return nil
 	})
-	return cmd
+	return func() {
+		// Told to end while the process is dying, strace may wait for it for ever;
+		// the kernel lets go of what a killed tracer has held.
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		kill := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		defer kill.Stop()
+		_ = cmd.Wait()
+	}
 }
 
 // TestKilledAtEachStep kills a holder of a name at one step after the other of
@@ -68,8 +78,8 @@ func TestKilledAtEachStep(t *testing.T) {
 		for _, k := range when {
 			victim := group(t, ring, name)[0]
 			via := ring.Except(victim)[0]
-			pid := victim.Daemon(t).PID
-			strace := tracing(t, pid, step.call, k)
+			letGo := tampering(t, victim.Daemon(t).PID,
+				"trace="+step.call, fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", step.call, k))
 			text := fmt.Sprintf("the version of %s %d", step.call, k)
 			result := proctest.Start(t, strings.NewReader(text), nil, via.Args("store", "-", "--as", name, "--force")...).Wait(t)
 			if result.Code == 0 {
@@ -77,8 +87,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			} else {
 				allowed = append(allowed, text)
 			}
-			_ = strace.Process.Signal(syscall.SIGTERM) // lets go of a daemon that lives
-			_ = strace.Wait()
+			letGo()
 			if !victim.Running() {
 				killed++
 				reached[step.call]++
