@@ -121,6 +121,21 @@ func (a *authority) narrow(limit arcs) {
 	a.dropPending()
 }
 
+// settle makes durable that claims have been narrowed, if they have: before
+// whoever took this node's place may go by what it is told. A claim from before
+// would else come back with a restart, and say of names that were stored there
+// without this node that they are not.
+func (a *authority) settle() error {
+	a.mu.Lock()
+	claims := a.claims
+	gone := slices.ContainsFunc(a.saved, func(x arc) bool { return !claims.cover(x) })
+	a.mu.Unlock()
+	if !gone {
+		return nil
+	}
+	return a.save(claims)
+}
+
 // clip is the part of some arcs that lies within others, if there are any of those.
 func clip(s, limit arcs) arcs {
 	if len(limit) == 0 {
@@ -210,6 +225,11 @@ func (a *authority) retain(mine arcs) error {
 	if same {
 		return nil
 	}
+	return a.save(claims)
+}
+
+// save makes claims durable.
+func (a *authority) save(claims arcs) error {
 	b, err := cbor.Marshal(claims)
 	if err != nil {
 		return err

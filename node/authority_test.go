@@ -71,6 +71,58 @@ func TestAuthorityEndsWithThePlace(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
+// A machine that has lost a place, and crashes before it has looked at the ring
+// again, must not come back with the claim: others may have the place for long.
+func TestLostPlacesStayLost(t *testing.T) {
+	disk := filestore.NewMemDisk()
+	open := func() (*filestore.Store, *authority) {
+		store, err := filestore.Open(filestore.Options{Disk: disk, Positions: [][20]byte{{1}}})
+		require.NoError(t, err)
+		a, err := openAuthority(store)
+		require.NoError(t, err)
+		return store, a
+	}
+	whole, near, far := arc{smallID(9), smallID(9)}, arc{smallID(4), smallID(9)}, arc{smallID(1), smallID(4)}
+	store, a := open()
+	a.learn(whole, nil)
+	require.NoError(t, a.retain(arcs{whole}))
+	a.narrow(arcs{near})
+	require.NoError(t, a.settle())
+	require.NoError(t, store.Close())
+
+	store, a = open()
+	assert.True(t, a.claimed(near))
+	assert.False(t, a.claimed(far))
+	require.NoError(t, store.Close())
+}
+
+func TestClaimants(t *testing.T) {
+	stranger := MachineID{9}
+	isMember := func(m MachineID) bool { return m != stranger }
+	without := func(m byte) compared { return compared{from: MachineID{m}} }
+	claim := func(m byte) compared { return compared{from: MachineID{m}, claim: true} }
+	for _, test := range []struct {
+		name            string
+		copies, members int
+		own             bool
+		answers         []compared
+		claims, had     int
+	}{
+		{"a new ring", 3, 3, false, []compared{without(1), without(2)}, 0, 0},
+		{"two of three have it", 3, 3, false, []compared{claim(1), claim(2)}, 2, 2},
+		{"it has it and one is silent", 3, 3, true, []compared{claim(1)}, 2, 3},
+		{"a large ring", 3, 100, false, []compared{claim(1), without(2)}, 1, 3},
+		{"one is silent, and alone has it", 1, 3, false, []compared{without(1)}, 0, 1},
+		{"a disk has failed", 1, 3, false, []compared{without(1), {from: MachineID{2}, unsure: true}}, 0, 1},
+		{"all it knows of and one it does not say no", 1, 3, false, []compared{without(1), without(9)}, 0, 1},
+		{"others know of one more", 1, 3, false, []compared{without(1), {from: MachineID{2}, members: 4}}, 0, 1},
+	} {
+		claims, had := claimants(test.copies, test.members, test.own, test.answers, isMember)
+		assert.Equal(t, test.claims, claims, test.name)
+		assert.Equal(t, test.had, had, test.name)
+	}
+}
+
 func TestReach(t *testing.T) {
 	self := MachineID{9}
 	at := func(position byte, machine byte) chord.Peer {

@@ -59,8 +59,10 @@ func (n *Node) fingerprint(a arc) (filestore.Fingerprint, int) {
 
 // onCompare answers a peer that compares arcs.
 func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, error) {
-	var reply compareReply
-	n.sawAlive(from)
+	reply := compareReply{Members: n.members.count()}
+	if err := n.sawAlive(from); err != nil {
+		return reply, err
+	}
 	if len(req.Ranges) > rangesOnce {
 		return reply, errBadRequest
 	}
@@ -70,7 +72,7 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 	listed := 0
 	for _, r := range req.Ranges {
 		a := arc{r.After, r.UpTo}
-		part := comparedRange{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
+		part := comparedRange{Claim: n.authority.claimed(a), Unsure: n.store.Degraded() != nil} // before the list: what is learned meanwhile may not be on it
 		var sum filestore.Fingerprint
 		sum, part.Count = n.fingerprint(a)
 		if part.Same = sum == r.Sum; !part.Same && part.Count <= listUpTo && listed+part.Count <= rangePage {
@@ -110,9 +112,11 @@ func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 
 // compared is what one machine said about an arc.
 type compared struct {
-	from   MachineID
-	claim  bool
-	differ []difference
+	from    MachineID
+	claim   bool
+	unsure  bool // it makes no claim, and does not say that it never had one
+	members int  // that it knows
+	differ  []difference
 }
 
 // difference is a part of an arc where a machine differs from this node, and all
@@ -182,7 +186,7 @@ func (n *Node) compareWith(ctx context.Context, m MachineID, shared []arc) ([]co
 			q := now[i]
 			c := &answers[q.of]
 			if q.whole {
-				c.claim = part.Claim
+				c.claim, c.unsure, c.members = part.Claim, part.Unsure, reply.Members
 			}
 			more, err := n.followUp(ctx, c, q, part)
 			if err != nil {
@@ -272,27 +276,37 @@ func (n *Node) compareAll(ctx context.Context, mine []place) ([][]compared, erro
 	return all, nil
 }
 
-// enough reports whether those who answered include a majority of those who had
-// the arc. Members that say they never had it are none of those; when that is
-// all members, nobody had it. When the majority stays away for Timing.TakeOver,
-// those who answer must do, but one of them must have had the arc: somebody who
-// never had it must not say what is not there.
-func (n *Node) enough(a arc, answers []compared) bool {
-	claims, without := 0, 0
-	for _, c := range answers {
-		if c.claim {
-			claims++
-		} else {
-			without++
-		}
-	}
-	if n.authority.claimed(a) {
+// claimants counts those who answered and claim an arc, this node too if own is
+// set, and those of a ring with so many copies who may have had it: not the
+// members that say they never had it, and none when those are all that anybody
+// knows of. Who has been away may not have heard of a member that came and had it
+// since. One whose disk has failed cannot tell.
+func claimants(copies, members int, own bool, answers []compared, isMember func(MachineID) bool) (claims, had int) {
+	without := 0
+	if own {
 		claims++
 	} else {
 		without++
 	}
-	had := min(n.genesis().N, n.members.count()-without)
-	if had <= 0 || claims >= register.Majority(had) {
+	for _, c := range answers {
+		members = max(members, c.members)
+		switch {
+		case c.claim:
+			claims++
+		case !c.unsure && isMember(c.from):
+			without++
+		}
+	}
+	return claims, max(0, min(copies, members-without))
+}
+
+// enough reports whether those who answered include a majority of those who had
+// the arc, or nobody had it. When the majority stays away for Timing.TakeOver,
+// those who answer must do, but one of them must have had the arc: somebody who
+// never had it must not say what is not there.
+func (n *Node) enough(a arc, answers []compared) bool {
+	claims, had := claimants(n.genesis().N, n.members.count(), n.authority.claimed(a), answers, n.members.counts)
+	if had == 0 || claims >= register.Majority(had) {
 		delete(n.repair.lacking, a.UpTo)
 		return true
 	}

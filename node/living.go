@@ -35,15 +35,25 @@ func (l *living) look() {
 	clear(l.lately)
 }
 
-// sawAlive notes a machine that compares arcs with this one.
-func (n *Node) sawAlive(m MachineID) {
-	l := n.living
+// sawAlive notes a machine that compares arcs with this one. When it returns,
+// what it ends of this node's authority has ended for good; with a failed disk
+// that cannot be, and this node claims nothing.
+func (n *Node) sawAlive(m MachineID) error {
+	n.living.see(m, func(seen map[MachineID]bool) { n.authority.narrow(n.reach(seen)) })
+	if n.store.Degraded() != nil {
+		return nil
+	}
+	return n.authority.settle()
+}
+
+// see notes a machine and calls narrow with all that were seen if it is new.
+func (l *living) see(m MachineID, narrow func(seen map[MachineID]bool)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lately[m] = true
 	if !l.seen[m] {
 		l.seen[m] = true
-		n.authority.narrow(n.reach(l.seen))
+		narrow(l.seen)
 	}
 }
 

@@ -219,7 +219,8 @@ type rangeSum struct {
 
 // compareReply answers in the order of the request.
 type compareReply struct {
-	Ranges []comparedRange `cbor:"1,keyasint"`
+	Ranges  []comparedRange `cbor:"1,keyasint"`
+	Members int             `cbor:"2,keyasint,omitempty"` // that the callee knows
 }
 
 // comparedRange is what the callee has in a range: the same, or few entries,
@@ -230,6 +231,7 @@ type comparedRange struct {
 	Count   int          `cbor:"3,keyasint,omitempty"`
 	Listed  bool         `cbor:"4,keyasint,omitempty"`
 	Entries []rangeEntry `cbor:"5,keyasint,omitempty"`
+	Unsure  bool         `cbor:"6,keyasint,omitempty"` // no claim, and it may have had one all the same
 }
 
 // forgetRequest asks whether the callee can forget old tombstones; Sure: tells it to.

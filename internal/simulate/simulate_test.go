@@ -37,30 +37,44 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSimulation plays seeded runs, see the package's comment.
-func TestSimulation(t *testing.T) {
+// eachSeed plays the runs that the environment asks for and returns how many
+// they are. A bubble that fails ends the test: which seed it was is said then.
+func eachSeed(t *testing.T, draw func(seed uint64) plan, play func(plan)) (runs int) {
+	t.Helper()
 	first := number(t, firstVariable, 1)
 	last := first + number(t, seedsVariable, defaultSeeds) - 1
 	if s := number(t, seedVariable, 0); s != 0 {
 		first, last = s, s
 	}
+	var current *plan
+	t.Cleanup(func() {
+		if t.Failed() && current != nil {
+			t.Logf("seed %d failed: %v\nsee its steps with %s=%d go test -count=10 -failfast -v -run '^%s$' ./internal/simulate",
+				current.seed, *current, seedVariable, current.seed, t.Name())
+		}
+	})
+	for seed := first; seed <= last; seed++ {
+		p := draw(seed)
+		current = &p
+		play(p)
+	}
+	current = nil
+	return int(last - first + 1)
+}
+
+// TestSimulation plays seeded runs, see the package's comment.
+func TestSimulation(t *testing.T) {
 	counts := newTally()
 	ops, known := 0, 0
 	began := time.Now()
-	for seed := first; seed <= last; seed++ {
-		w := run(t, draw(seed), counts)
-		if t.Failed() {
-			t.Fatalf("seed %d failed: %v\nsee its steps with %s=%d go test -count=10 -failfast -v -run '^%s$' ./internal/simulate",
-				seed, draw(seed), seedVariable, seed, t.Name())
-		}
-		for _, o := range w.history.ops {
+	runs := eachSeed(t, draw, func(p plan) {
+		for _, o := range run(t, p, counts).history.ops {
 			ops++
 			if o.result != unknown {
 				known++
 			}
 		}
-	}
-	runs := int(last - first + 1)
+	})
 	t.Logf("%d runs in %v: %d operations, %d answered\n%v", runs, time.Since(began), ops, known, counts)
 	require.Greater(t, known, ops*8/10, "most operations come through")
 	if runs >= telling*len(faults) {

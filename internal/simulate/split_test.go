@@ -40,21 +40,11 @@ type side struct {
 }
 
 func TestSplits(t *testing.T) {
-	first := number(t, firstVariable, 1)
-	last := first + number(t, seedsVariable, defaultSeeds) - 1
-	if s := number(t, seedVariable, 0); s != 0 {
-		first, last = s, s
-	}
 	counts := newTally()
-	for seed := first; seed <= last; seed++ {
-		p := drawSplit(seed)
+	runs := eachSeed(t, drawSplit, func(p plan) {
 		ringtest.Test(t, p.options(), func(t *testing.T, r *ringtest.Ring) { newWorld(t, r, p, counts).split() })
-		if t.Failed() {
-			t.Fatalf("seed %d failed: %v\nsee its steps with %s=%d go test -count=10 -failfast -v -run '^%s$' ./internal/simulate",
-				seed, p, seedVariable, seed, t.Name())
-		}
-	}
-	t.Logf("%d splits\n%v", last-first+1, counts)
+	})
+	t.Logf("%d splits\n%v", runs, counts)
 }
 
 func (w *world) split() {
