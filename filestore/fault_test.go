@@ -53,6 +53,7 @@ func TestFailedSyncDegrades(t *testing.T) {
 				data := content(1, ChunkSize+1)
 				err = put(s, ballot(2), "a", data)
 				require.ErrorIs(t, err, syscall.EIO)
+				require.ErrorIs(t, err, ErrDegraded, "the first failure too")
 				require.ErrorIs(t, s.Degraded(), ErrDegraded)
 				require.ErrorIs(t, s.Degraded(), syscall.EIO)
 				_, err = s.Stage("c", 1)

@@ -27,7 +27,7 @@ func (s *Store) Meta(key string) ([]byte, error) {
 	}
 	body, ok := checkedBody(k, value)
 	if !ok {
-		return nil, s.unreadable(fmt.Errorf("meta: %w: %s", errDamagedTable, key))
+		return nil, s.fail(fmt.Errorf("meta: %w: %s", errDamagedTable, key))
 	}
 	return body, nil
 }

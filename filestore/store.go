@@ -226,15 +226,19 @@ func (s *Store) Degraded() error {
 }
 
 // fail degrades the store if err, of something that writes or of the table,
-// says that they can not be relied on any more, and returns err.
+// says that they can not be relied on any more. It returns err, as ErrDegraded
+// then: whoever asked is told from the first failure on that another node may do.
 func (s *Store) fail(err error) error {
 	if !errors.Is(err, errSync) && !errors.Is(err, errDamagedTable) && !isBroken(err) {
 		return err
 	}
+	if !errors.Is(err, ErrDegraded) {
+		err = fmt.Errorf("%w: %w", ErrDegraded, err)
+	}
 	s.mu.Lock()
 	first := s.degraded == nil
 	if first {
-		s.degraded = fmt.Errorf("%w: %w", ErrDegraded, err)
+		s.degraded = err
 	}
 	s.mu.Unlock()
 	if first {
@@ -337,18 +341,9 @@ func (s *Store) load(name string) (*entry, error) {
 		e, err = decodeEntry(key, value)
 	}
 	if err != nil {
-		return nil, s.unreadable(fmt.Errorf("read register: %w", err))
+		return nil, s.fail(fmt.Errorf("read register: %w", err))
 	}
 	return e, s.judge(key, e)
-}
-
-// unreadable is what to say of an entry that the table does not give out: when
-// the table is damaged, that the store is degraded.
-func (s *Store) unreadable(err error) error {
-	if errors.Is(s.fail(err), errDamagedTable) {
-		return fmt.Errorf("%w: %w", ErrDegraded, err)
-	}
-	return err
 }
 
 // judge corrects e by what is known beyond the table.

@@ -99,7 +99,7 @@ func (s *Store) VerifyTable() error {
 	}
 	defer s.end()
 	if err := s.checkTable(); err != nil {
-		return fmt.Errorf("verify: %w", s.unreadable(err))
+		return fmt.Errorf("verify: %w", s.fail(err))
 	}
 	return nil
 }
