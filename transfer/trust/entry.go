@@ -56,7 +56,7 @@ func (e entry) verify(root *Root) (*item, error) {
 		if err != nil {
 			return nil, err
 		}
-		cert, err := verifyLeaf(c.leaf, by)
+		cert, err := root.leaf(c.leaf, by)
 		if err != nil {
 			return nil, err
 		}

@@ -24,8 +24,15 @@ type Root struct {
 	genesis Genesis
 
 	mu      sync.Mutex
-	issuers map[[32]byte]*issuer // verified before, by the hash of their DER
+	issuers map[[32]byte]*issuer     // verified before, by the hash of their DER
+	leaves  map[leafKey]*Certificate // likewise
 }
+
+// leafKey is a node's certificate under its issuers: the hashes of their DER.
+type leafKey struct{ leaf, by [32]byte }
+
+// maxKnownLeaves bounds the certificates that a root remembers to have verified.
+const maxKnownLeaves = 4096
 
 // ParseRoot reads a root certificate and checks it against itself. Whether it is
 // the root one wants is for the caller to know, by ID or Fingerprint.
@@ -64,7 +71,8 @@ func (r *Root) DER() []byte { return r.cert.Raw }
 
 // Verify checks a chain of DER certificates [leaf, issuers...], the root's at the
 // end or not, in everything but time; for that see [Certificate.ValidAt]. The
-// errors are [ErrForeign] and [ErrCertificate].
+// result is shared and must not be changed. The errors are [ErrForeign] and
+// [ErrCertificate].
 func (r *Root) Verify(chain [][]byte) (*Certificate, error) {
 	if len(chain) > 0 && bytes.Equal(chain[len(chain)-1], r.cert.Raw) {
 		chain = chain[:len(chain)-1]
@@ -76,7 +84,31 @@ func (r *Root) Verify(chain [][]byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return verifyLeaf(chain[0], by)
+	return r.leaf(chain[0], by)
+}
+
+// leaf verifies a node's certificate. Each of a handshake's two sides asks for
+// that more than once, and members meet again and again: what was verified once
+// is remembered.
+func (r *Root) leaf(der []byte, by *issuer) (*Certificate, error) {
+	key := leafKey{sha256.Sum256(der), sha256.Sum256(by.der)}
+	r.mu.Lock()
+	known := r.leaves[key]
+	r.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	made, err := verifyLeaf(der, by)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leaves == nil || len(r.leaves) >= maxKnownLeaves {
+		r.leaves = make(map[leafKey]*Certificate)
+	}
+	r.leaves[key] = made
+	return made, nil
 }
 
 // verifyLeaf checks a node's certificate against its issuer.

@@ -106,6 +106,35 @@ func TestChain(t *testing.T) {
 	require.ErrorIs(t, err, ErrCertificate, "another key")
 }
 
+// A chain that was verified is remembered, and no other that resembles it.
+func TestKnownChains(t *testing.T) {
+	a, id := firstNode(t)
+	chain := id.Chain()
+	first, err := a.Root().Verify(chain)
+	require.NoError(t, err)
+	again, err := a.Root().Verify(chain)
+	require.NoError(t, err)
+	require.Same(t, first, again)
+
+	_, err = a.Root().Verify([][]byte{append(bytes.Clone(chain[0]), 0), chain[1]})
+	require.ErrorIs(t, err, ErrCertificate, "something after the leaf")
+	changed := bytes.Clone(chain[0])
+	changed[len(changed)-1] ^= 1
+	_, err = a.Root().Verify([][]byte{changed, chain[1]})
+	require.ErrorIs(t, err, ErrForeign, "another signature")
+	der, err := a.certifyIssuer(pub(newKey(t)), id.Machine(), now)
+	require.NoError(t, err)
+	_, err = a.Root().Verify([][]byte{chain[0], der})
+	require.ErrorIs(t, err, ErrForeign, "a known leaf under another issuer")
+
+	for len(a.root.leaves) < maxKnownLeaves {
+		a.root.leaves[leafKey{leaf: [32]byte{byte(len(a.root.leaves)), byte(len(a.root.leaves) >> 8)}}] = first
+	}
+	_, err = a.Root().Verify(issue(t, a, newKey(t), "another", nil).Chain())
+	require.NoError(t, err)
+	require.Less(t, len(a.root.leaves), maxKnownLeaves, "what is remembered is bounded")
+}
+
 // A node's certificate must not be able to issue others.
 func TestALeafCannotIssue(t *testing.T) {
 	a, id := firstNode(t)
