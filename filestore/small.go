@@ -208,8 +208,8 @@ func flushEach(d Disk, files []string) error {
 	return nil
 }
 
-// restore writes the file of an entry again whose content the table has; false
-// when it has none.
+// restore makes the file of an entry durable whose content the table has: as it
+// is, if it is whole, else anew, which is reported.
 func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	s := t.store
 	key := contentKey(e.File)
@@ -221,10 +221,51 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	if !ok {
 		return false, errDamagedTable
 	}
+	if whole, err := t.keep(t.find(visible, e.File), content); err != nil || whole {
+		return false, err
+	}
+	err = t.rewrite(visible, e, content)
+	if errors.Is(err, ErrNoSpace) && s.disk.giveBack() == nil {
+		err = t.rewrite(visible, e, content)
+	}
+	if err != nil {
+		return false, err
+	}
+	delete(t.present, visible)
+	t.dirty[path.Dir(visible)] = true
+	if t.regular(e.File) { // half written: nobody may take it for the content once the table has it no more
+		return true, t.remove(e.File)
+	}
+	return true, nil
+}
+
+// keep makes the file at a path durable if it is ours and has this content; false:
+// it is not. So a disk that is full does not keep a node from starting again.
+func (t *tidying) keep(at string, content []byte) (bool, error) {
+	if at == "" || !t.ours(at) {
+		return false, nil
+	}
+	f, err := t.store.disk.open(at)
+	if err != nil {
+		return false, nil
+	}
+	found := make([]byte, len(content)+1)
+	n, _ := f.ReadAt(found, 0)
+	whole := bytes.Equal(found[:n], content)
+	if whole {
+		err = f.sync()
+		t.dirty[path.Dir(at)] = true
+	}
+	return whole, errors.Join(err, f.Close())
+}
+
+// rewrite makes a durable file of content at visible, whatever is there.
+func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
+	s := t.store
 	temp := tempPath(path.Dir(visible))
 	f, err := s.disk.create(temp)
 	if err != nil {
-		return false, err
+		return err
 	}
 	_, err = f.Write(content)
 	if err == nil {
@@ -235,14 +276,9 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 		err = s.disk.rename(temp, visible)
 	}
 	if err != nil {
-		return false, errors.Join(err, s.disk.remove(temp))
+		return errors.Join(err, s.disk.remove(temp))
 	}
-	delete(t.present, visible)
-	t.dirty[path.Dir(visible)] = true
-	if t.regular(e.File) { // half written: nobody may take it for the content once the table has it no more
-		return true, t.remove(e.File)
-	}
-	return true, nil
+	return nil
 }
 
 // contents takes all content out of the table: what an entry holds has its file by

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -165,8 +166,10 @@ func (w *world) endFirst() {
 	end()
 }
 
-// start starts a member and offers it to the clients.
+// start starts a member and offers it to the clients. One whose disk is full gets
+// room before: to write what a power failure has torn takes some.
 func (w *world) start(m *ringtest.Member) {
+	m.Disk.SetCapacity(math.MaxInt64)
 	w.ring.Start(m)
 	w.enliven(m)
 }
