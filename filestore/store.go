@@ -55,6 +55,7 @@ type Store struct {
 	onDegrade func()
 
 	tab      table
+	decoded  decoded
 	commits  *batcher[[]write]
 	flushes  *batcher[struct{}]
 	syncs    map[string]*batcher[struct{}] // of directories
@@ -338,7 +339,7 @@ func (s *Store) load(name string) (*entry, error) {
 	value, err := s.tab.get(key)
 	e := new(entry)
 	if err == nil && value != nil {
-		e, err = decodeEntry(key, value)
+		e, err = s.decoded.decode(key, value)
 	}
 	if err != nil {
 		return nil, s.fail(fmt.Errorf("read register: %w", err))

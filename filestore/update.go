@@ -124,6 +124,7 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	if err != nil {
 		return err
 	}
+	s.decoded.remember(key, value, e)
 	writes := []write{{key, value}}
 	if old.Held && old.File != e.File {
 		if e.Sweep && s.isUnflushed(old) { // the start after a crash must know the file for ours

@@ -212,8 +212,8 @@ func (r *Ring) Eventually(limit time.Duration, what string, holds func() bool) {
 
 func (r *Ring) within(limit time.Duration, holds func() bool, what func() string) {
 	r.t.Helper()
-	const step = 100 * time.Millisecond
-	for end := time.Now().Add(limit); ; {
+	began := time.Now()
+	for end := began.Add(limit); ; {
 		synctest.Wait()
 		if holds() {
 			return
@@ -221,7 +221,7 @@ func (r *Ring) within(limit time.Duration, holds func() bool, what func() string
 		if time.Now().After(end) {
 			require.FailNow(r.t, "not within "+limit.String()+": "+what())
 		}
-		time.Sleep(step)
+		time.Sleep(max(100*time.Millisecond, time.Since(began)/20)) // looks cost more than anything that they wait for
 	}
 }
 
