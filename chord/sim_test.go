@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // simSeeds returns the seeds to run: DHTFS_SIM_SEED alone, or the first
-// DHTFS_SIM_SEEDS of them, or the first few.
+// DHTFS_SIM_SEEDS of them, or the first few, and fewer for the race detector, which
+// finds nothing in what has no goroutine.
 func simSeeds(t testing.TB, few int) []uint64 {
 	t.Helper()
 	number := func(name string) (uint64, bool) {
@@ -27,7 +30,7 @@ func simSeeds(t testing.TB, few int) []uint64 {
 	if seed, ok := number("DHTFS_SIM_SEED"); ok {
 		return []uint64{seed}
 	}
-	n := uint64(few)
+	n := uint64(bubble.Fewer(few))
 	if many, ok := number("DHTFS_SIM_SEEDS"); ok {
 		n = many
 	}

@@ -12,16 +12,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
-// crashSeeds returns how many random workloads to try: DHTFS_SIM_SEEDS, or few.
+// crashSeeds returns how many random workloads to try: DHTFS_SIM_SEEDS, or few,
+// and fewer for the race detector.
 func crashSeeds(t *testing.T) uint64 {
 	if v := os.Getenv("DHTFS_SIM_SEEDS"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 32)
 		require.NoError(t, err)
 		return n
 	}
-	return 12
+	return uint64(bubble.Fewer(12))
 }
 
 var errPower = errors.New("power is off")

@@ -63,6 +63,7 @@ func nameAt(t testing.TB, ring *proctest.Ring, prefix string, n *proctest.Node) 
 }
 
 func TestChanges(t *testing.T) {
+	t.Parallel()
 	ring := proctest.NewRing(t, 5)
 
 	t.Run("of several stores of one name at once one wins", func(t *testing.T) { onlyOneWins(t, ring) })

@@ -45,6 +45,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 // TestRollingRestart stops every daemon in turn and starts it again, as an
 // upgrade does: no fetch fails.
 func TestRollingRestart(t *testing.T) {
+	plainOnly(t)
 	t.Parallel()
 	ring := proctest.NewRing(t, 5)
 	l := startLoad(t, ring, 2, 20)

@@ -28,8 +28,11 @@ var oddName = func() string {
 // TestEveryContentThroughEveryNode stores contents of many kinds through one of
 // seven nodes and fetches each through all others.
 func TestEveryContentThroughEveryNode(t *testing.T) {
-	many, big := 200, int64(64<<20)
-	if proctest.Long() {
+	nodes, many, big := 7, 200, int64(64<<20)
+	switch {
+	case raceDetector:
+		nodes, many, big = 4, 20, 16<<20
+	case proctest.Long():
 		many, big = 2000, 2<<30
 	}
 	dir := t.TempDir()
@@ -48,7 +51,7 @@ func TestEveryContentThroughEveryNode(t *testing.T) {
 	want := shelf{}
 	want.read(t, dir)
 
-	ring := proctest.NewRing(t, 7)
+	ring := proctest.NewRing(t, nodes)
 	entry := ring.Nodes[3]
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
@@ -67,8 +70,11 @@ func TestEveryContentThroughEveryNode(t *testing.T) {
 	t.Logf("stored a file of %d MiB in %v", big>>20, entry.Run(t, "store", bigPath).OK(t).Took)
 	bigSum := hashOfFile(t, bigPath)
 
-	for _, n := range ring.Except(entry) {
+	for i, n := range ring.Except(entry) {
 		t.Logf("fetched %d files through %s in %v", len(want), n.Name, want.check(t, n))
+		if i >= 3 && !proctest.Long() {
+			continue // the big one through three
+		}
 		sum := sha256.New()
 		took := proctest.Start(t, nil, sum, n.Args("cat", "big")...).Wait(t).OK(t).Took
 		assert.Equal(t, bigSum, hex.EncodeToString(sum.Sum(nil)), n.Name)

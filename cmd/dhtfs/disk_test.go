@@ -55,6 +55,7 @@ func fill(t *testing.T, path string, left int64) {
 // numbers, what fits on two is stored there, and on a disk without a byte left
 // deletes and reads go on.
 func TestFullDisks(t *testing.T) {
+	plainOnly(t)
 	proctest.Tool(t, "mount", "umount")
 	var disks []string
 	for range 3 {
@@ -139,6 +140,8 @@ func TestFullDisks(t *testing.T) {
 // that it did not keep is acknowledged by it, everybody is told, what it has is
 // read, and a restart ends it.
 func TestFailingDisk(t *testing.T) {
+	t.Parallel()
+	plainOnly(t)
 	proctest.Tool(t, "strace")
 	ring := proctest.NewRing(t, 4)
 	old := storeSome(t, ring.Nodes[0], 4)
@@ -180,6 +183,7 @@ func TestFailingDisk(t *testing.T) {
 
 // TestReadOnlyHome starts a daemon where nothing can be written.
 func TestReadOnlyHome(t *testing.T) {
+	plainOnly(t)
 	proctest.Tool(t, "mount", "umount")
 	at := mounted(t, "32M")
 	ring := proctest.NewRing(t, 1, func(_ int, n *proctest.Node) {

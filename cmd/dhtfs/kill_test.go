@@ -21,6 +21,7 @@ const atRest = 35 * time.Second
 // TestTwoNodesKilledAtOnce kills two of seven nodes that share no file's group
 // and later two of the five that are left and follow one another.
 func TestTwoNodesKilledAtOnce(t *testing.T) {
+	plainOnly(t)
 	t.Parallel()
 	ring := proctest.NewRing(t, 7)
 	order := ring.WaitWhole(t, ring.Nodes...)

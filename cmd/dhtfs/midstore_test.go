@@ -95,6 +95,8 @@ func owner(members []*proctest.Node) *proctest.Node { return members[0] }
 
 // TestKilledWhileStoring kills a daemon in the middle of a store.
 func TestKilledWhileStoring(t *testing.T) {
+	t.Parallel()
+	plainOnly(t)
 	ring := proctest.NewRing(t, 5)
 	outside := func(members []*proctest.Node) *proctest.Node { return ring.Except(members...)[0] }
 	back := func(t *testing.T, n *proctest.Node) {

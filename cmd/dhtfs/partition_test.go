@@ -28,6 +28,7 @@ func pluggedRing(t *testing.T, size int) (*proctest.Ring, *proctest.Network) {
 // stored is there, under its name or as a conflict copy. The long form is split
 // for a minute, long enough for either side to take over.
 func TestPartition(t *testing.T) {
+	plainOnly(t)
 	t.Parallel()
 	lasting := 8 * time.Second
 	if proctest.Long() {
@@ -123,6 +124,7 @@ func find(t *testing.T, at *proctest.Node, name, text string) error {
 // Those two cannot talk; everybody else serves everything all the same, names
 // that either of them owns included, and afterwards they do so too.
 func TestOneWayLoss(t *testing.T) {
+	plainOnly(t)
 	ring, network := pluggedRing(t, 5)
 	want := storeSome(t, ring.Nodes[0], 12)
 	order := ring.WaitWhole(t, ring.Nodes...)

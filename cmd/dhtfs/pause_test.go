@@ -18,6 +18,7 @@ import (
 // meanwhile the others serve and change the name, and when it is back it never
 // gives out the version that it slept through. The long form pauses a minute.
 func TestPaused(t *testing.T) {
+	plainOnly(t)
 	t.Parallel()
 	pause := 8 * time.Second
 	if proctest.Long() {
@@ -49,6 +50,7 @@ func TestPaused(t *testing.T) {
 // connections than that: it serves on when they are gone, and its neighbours
 // never notice.
 func TestFewDescriptors(t *testing.T) {
+	plainOnly(t)
 	t.Parallel()
 	ring := proctest.NewRing(t, 4, func(i int, n *proctest.Node) {
 		if i == 3 {

@@ -46,6 +46,7 @@ func unmount(t testing.TB, at string) {
 // had been acknowledged when the image was taken is there. The ring has one node,
 // so that nobody else can help out.
 func TestPowerLoss(t *testing.T) {
+	plainOnly(t)
 	proctest.Tool(t, "mkfs.ext4", "fsck.ext4", "mount", "umount")
 	images := 2
 	if proctest.Long() {

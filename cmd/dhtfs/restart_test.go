@@ -16,6 +16,7 @@ import (
 
 // TestManyJoinAtOnce has six machines join one ring at the same time.
 func TestManyJoinAtOnce(t *testing.T) {
+	plainOnly(t)
 	ring := proctest.NewRingAtOnce(t, 7)
 	storeSome(t, ring.Nodes[6], 10).check(t, ring.Nodes[1])
 }

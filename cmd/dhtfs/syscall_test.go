@@ -64,6 +64,7 @@ func tampering(t *testing.T, pid int, how ...string) (letGo func()) {
 // storing it, and then of getting what it missed. Afterwards there is the old
 // version or the new one, whole, and no temporary file.
 func TestKilledAtEachStep(t *testing.T) {
+	plainOnly(t)
 	proctest.Tool(t, "strace")
 	ring := proctest.NewRing(t, 4)
 	const name = "step by step"

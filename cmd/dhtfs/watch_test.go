@@ -167,48 +167,67 @@ func long[T any](short, long T) T {
 	return short
 }
 
-// TestWatchedFolder does to a watched folder what programs do, kills the daemon
-// in the middle each time, and expects the ring to have what the folder has in
-// the end, and never to have had half of anything.
+// TestWatchedFolder does to watched folders what programs do, kills the daemon in
+// the middle each time, and expects the ring to have what the folder has in the
+// end, and never to have had half of anything.
 func TestWatchedFolder(t *testing.T) {
 	t.Parallel()
+	watchedFolders(t, map[string]func(t *testing.T, d *drop){
+		"saves": saves,
+		"tar":   unpack,
+		"clone": gitClone,
+		"many":  restart,
+	})
+}
+
+// TestWatchedFolderMoves is the same for files that move, and such as come slowly
+// or are cut off.
+func TestWatchedFolderMoves(t *testing.T) {
+	plainOnly(t)
+	t.Parallel()
+	ring, w := watchedFolders(t, map[string]func(t *testing.T, d *drop){
+		"copy":    slowCopy,
+		"renames": renames,
+		"moves":   moves,
+	})
+	t.Run("a disk that fills up", func(t *testing.T) { fills(t, ring, w) })
+}
+
+// watchedFolders makes a ring with a folder for each of some ways to treat one,
+// one after the other.
+func watchedFolders(t *testing.T, ways map[string]func(t *testing.T, d *drop)) (*proctest.Ring, *witness) {
+	t.Helper()
 	ring := proctest.NewRing(t, 3)
 	w := watchRing(t, ring.Nodes[2])
 	dir := t.TempDir()
-	for name, f := range map[string]func(t *testing.T, d *drop){
-		"saves":   saves,
-		"copy":    slowCopy,
-		"tar":     unpack,
-		"clone":   gitClone,
-		"renames": renames,
-		"moves":   moves,
-	} {
+	for name, treat := range ways {
 		t.Run(name, func(t *testing.T) {
 			d := newDrop(t, ring, w, makeDir(t, dir, name), name+"/")
-			f(t, d)
+			treat(t, d)
 			d.node.Run(t, "watch", "rm", d.dir).OK(t)
 		})
 	}
-	t.Run("a disk that fills up", func(t *testing.T) { fills(t, ring, w) })
-	t.Run("a restart reads nothing", func(t *testing.T) {
-		d := newDrop(t, ring, w, makeDir(t, dir, "many"), "many/")
-		count := long(100, 10000)
-		for i := range count {
-			writeFile(t, d.path(fmt.Sprintf("%d/%d", i%50, i)), 100+int64(i%50))
+	return ring, w
+}
+
+// restart kills a daemon that has published all: it reads nothing again.
+func restart(t *testing.T, d *drop) {
+	count := long(100, 10000)
+	for i := range count {
+		writeFile(t, d.path(fmt.Sprintf("%d/%d", i%50, i)), 100+int64(i%50))
+	}
+	d.mirrored()
+	d.die()
+	proctest.Eventually(t, time.Minute, func() error {
+		if now := d.status(); now.Published != count {
+			return fmt.Errorf("%+v", now)
 		}
-		d.mirrored()
-		d.die()
-		proctest.Eventually(t, time.Minute, func() error {
-			if now := d.status(); now.Published != count {
-				return fmt.Errorf("%+v", now)
-			}
-			return nil
-		})
-		assert.Zero(t, d.status().FilesRead)
-		if proctest.Long() {
-			idle(t, d.node, time.Minute)
-		}
+		return nil
 	})
+	assert.Zero(t, d.status().FilesRead)
+	if proctest.Long() {
+		idle(t, d.node, time.Minute)
+	}
 }
 
 func makeDir(t *testing.T, parts ...string) string {

@@ -16,3 +16,13 @@ func Test(t *testing.T, f func(t *testing.T)) {
 	}
 	synctest.Test(t, f)
 }
+
+// Fewer is n, but for the race detector a tenth of it, at least one: so many seeds
+// a test tries, or how large it is, if the plain run is to find what is wrong and
+// the race detector has seen all code that it reaches with less.
+func Fewer(n int) int {
+	if RaceDetector {
+		return max(1, n/10)
+	}
+	return n
+}

@@ -3,12 +3,16 @@
 package proctest
 
 import (
+	"flag"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // playVariable tells a process started by a test to be dhtfs; its value is the
@@ -20,6 +24,9 @@ const playVariable = "DHTFS_PROCTEST_OF"
 func Main(m *testing.M, program func()) {
 	test, err := strconv.Atoi(os.Getenv(playVariable))
 	if err != nil {
+		if !bubble.RaceDetector { // tests with daemons mostly wait for them
+			_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // the command line has its way all the same
+		}
 		os.Exit(m.Run())
 	}
 	go func() {

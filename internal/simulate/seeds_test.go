@@ -3,6 +3,8 @@ package simulate
 import (
 	"fmt"
 	"testing"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // found are seeds that failed once, and what they found. The next run of a seed
@@ -21,7 +23,7 @@ func TestFoundBefore(t *testing.T) {
 	for _, f := range found {
 		t.Run(fmt.Sprint("seed ", f.seed), func(t *testing.T) {
 			t.Log(f.what)
-			for range 2 {
+			for range bubble.Fewer(2) {
 				run(t, draw(f.seed), newTally())
 			}
 		})

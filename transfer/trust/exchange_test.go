@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // manyMembers makes members that have announced themselves.
@@ -89,7 +91,7 @@ func exchange(t *testing.T, a, b *Members) (messages, largest int) {
 // become equal by messages far below what a node takes; and when they differ in one
 // member, by a few small ones.
 func TestTenThousandMembers(t *testing.T) {
-	const count, most = 10_000, 2 << 20
+	count, most := bubble.Fewer(10_000), 2<<20
 	a, sets := manyMembers(t, count)
 	left, right := NewMembers(a.Root()), NewMembers(a.Root())
 	mergeAll(t, left, sets[:count*6/10])
