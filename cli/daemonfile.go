@@ -44,7 +44,7 @@ func (i daemonInfo) write(path string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, append(raw, '\n'))
+	return filestore.ReplaceFile(path, append(raw, '\n'))
 }
 
 // client calls the daemon of this home, which it looks up for each connection.

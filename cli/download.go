@@ -204,7 +204,7 @@ func (f *fetcher) settle(local string, file api.File) (to, action string, err er
 // fill makes the temporary file part the content's, going on with what an
 // earlier attempt has left there.
 func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, got *fetchResult) (err error) {
-	file, err := f.target.root.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := f.target.openPart(part)
 	if err != nil {
 		return writing(err)
 	}

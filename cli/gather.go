@@ -115,7 +115,7 @@ func (g *gatherer) folder(dir, name string) error {
 		if err != nil {
 			return g.add(upload{name: stored, path: shown, error: reading(err)}, shown)
 		}
-		return g.add(upload{name: stored, path: file, info: info}, shown)
+		return g.add(upload{name: stored, folder: root, path: relative, info: info}, shown)
 	})
 }
 

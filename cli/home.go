@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/dhtfs/dhtfs/filestore"
 )
 
 // loadToken reads the bearer token of the HTTP port, or makes one.
@@ -21,7 +23,7 @@ func loadToken(path string) (string, error) {
 		return "", fmt.Errorf("read the token of the HTTP port: %w", err)
 	}
 	token := rand.Text() + rand.Text()
-	return token, replaceFile(path, []byte(token+"\n"))
+	return token, filestore.ReplaceFile(path, []byte(token+"\n"))
 }
 
 // retire takes what a node that has left its ring still has out of the way, so

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/toml/v2"
@@ -13,6 +11,8 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/dhtfs/dhtfs/filestore"
 )
 
 // origin is where a flag's value came from.
@@ -47,26 +47,7 @@ func saveSettings(path string, settings *koanf.Koanf) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", path, err)
 	}
-	return replaceFile(path, text)
-}
-
-// replaceFile writes a private file by a rename, so that a reader sees the old
-// content or the new.
-func replaceFile(path string, content []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	return nil
+	return filestore.ReplaceFile(path, text)
 }
 
 // applySettings gives each flag of cmd that is not on the command line the

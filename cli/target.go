@@ -96,6 +96,42 @@ func partOf(local, sha256 string) string {
 	return dir + "." + strings.ToValidUTF8(base, "") + "." + sha256[:min(16, len(sha256))] + ".dhtfs-part"
 }
 
+// openPart opens a temporary file: a new one, or what an earlier attempt of this
+// user has left. Anything else there, such as a link or a file that somebody else
+// could go on changing, is removed.
+func (t *target) openPart(part string) (*os.File, error) {
+	const again = 3 // somebody may be playing with it
+	for range again {
+		file, err := t.root.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return file, err
+		}
+		info, err := t.root.Lstat(part)
+		if err == nil && info.Mode().IsRegular() && solelyOurs(info) {
+			file, err = t.root.OpenFile(part, os.O_RDWR, 0)
+			if err == nil && isFile(file, info) {
+				return file, nil
+			}
+			if err == nil {
+				err = file.Close()
+			}
+		}
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			err = t.root.Remove(part)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return nil, occupied(t.path(part))
+}
+
+// isFile reports whether file is the one that info is of.
+func isFile(file *os.File, info fs.FileInfo) bool {
+	now, err := file.Stat()
+	return err == nil && os.SameFile(now, info)
+}
+
 // free returns the first of "name (1).ext", "name (2).ext", … that does not exist.
 func (t *target) free(local string) (string, error) {
 	extension := filepath.Ext(local)

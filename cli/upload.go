@@ -19,10 +19,20 @@ import (
 
 // upload is one file to store.
 type upload struct {
-	name  string
-	path  string      // empty: standard input
-	info  fs.FileInfo // of the file when it was found; nil for standard input
-	error error       // why it cannot be stored, when that is known already
+	name   string
+	path   string      // empty: standard input
+	folder string      // that path is in, and must still be in when it is read
+	info   fs.FileInfo // of the file when it was found; nil for standard input
+	error  error       // why it cannot be stored, when that is known already
+}
+
+// open opens the file. One that was found in a folder is not looked for outside,
+// should its path have become a link meanwhile.
+func (u upload) open() (*os.File, error) {
+	if u.folder == "" {
+		return os.Open(u.path)
+	}
+	return os.OpenInRoot(u.folder, u.path)
 }
 
 // total is the size of all uploads, -1 if one has no known size.
@@ -152,7 +162,7 @@ func (s *storer) ifExists() node.IfExists {
 }
 
 func (s *storer) hash(u upload) (string, error) {
-	f, err := os.Open(u.path)
+	f, err := u.open()
 	if err != nil {
 		return "", reading(err)
 	}
@@ -179,7 +189,7 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 	stdin := &gate{r: s.app.stdin}
 	content := io.Reader(stdin)
 	if u.path != "" {
-		file, err := os.Open(u.path)
+		file, err := u.open()
 		if err != nil {
 			return api.Stored{}, reading(err)
 		}

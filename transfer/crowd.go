@@ -19,25 +19,27 @@ type crowd struct {
 	mu   sync.Mutex
 	size int
 	next uint64
-	from map[netip.Prefix]*list.List // of *stranger, who came first in front
+	from map[network]*list.List // of *stranger, who came first in front
 }
 
 // stranger is a connection in a crowd.
 type stranger struct {
 	conn    net.Conn
-	network netip.Prefix
+	away    func() // sends it away
+	network network
 	number  uint64 // in the order of arrival
 	place   *list.Element
 	pushed  bool // was sent away
 }
 
 func newCrowd(most int) *crowd {
-	return &crowd{most: max(most, 1), from: make(map[netip.Prefix]*list.List)}
+	return &crowd{most: max(most, 1), from: make(map[network]*list.List)}
 }
 
-// enter adds a connection, and closes another one if there is no room.
-func (c *crowd) enter(conn net.Conn) *stranger {
-	s := &stranger{conn: conn, network: networkOf(conn.RemoteAddr())}
+// enter adds a connection, and calls the away of another one, which closes it, if
+// there is no room.
+func (c *crowd) enter(conn net.Conn, away func()) *stranger {
+	s := &stranger{conn: conn, away: away, network: networkOf(conn.RemoteAddr())}
 	c.mu.Lock()
 	var out *stranger
 	if c.size >= c.most {
@@ -56,7 +58,7 @@ func (c *crowd) enter(conn net.Conn) *stranger {
 	c.size++
 	c.mu.Unlock()
 	if out != nil {
-		_ = out.conn.Close()
+		out.away()
 	}
 	return s
 }
@@ -83,7 +85,7 @@ func (c *crowd) thin(n int) {
 	}
 	c.mu.Unlock()
 	for _, s := range out {
-		_ = s.conn.Close()
+		s.away()
 	}
 }
 
@@ -121,21 +123,20 @@ func (c *crowd) count() int {
 	return c.size
 }
 
-// networkOf is what one stranger can be assumed to have all of: one IPv4 address,
-// or the 2^64 addresses of an IPv6 network. What is no IP address is one network.
-func networkOf(addr net.Addr) netip.Prefix {
+// network is what one stranger can be assumed to have all of: one IPv4 address, or
+// the 2^64 addresses of an IPv6 network. What has no IP address is its host's name.
+type network string
+
+func networkOf(addr net.Addr) network {
 	ap, err := netip.ParseAddrPort(addr.String())
 	if err != nil {
-		return netip.Prefix{}
+		host, _, _ := net.SplitHostPort(addr.String())
+		return network(host)
 	}
 	ip := ap.Addr().Unmap().WithZone("")
-	bits := 64
 	if ip.Is4() {
-		bits = 32
+		return network(ip.String())
 	}
-	network, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return network
+	p, _ := ip.Prefix(64) // an IPv6 address has that many bits
+	return network(p.String())
 }

@@ -92,6 +92,7 @@ func (e *Endpoint) dialOne(ctx context.Context, addr string, want MachineID, rol
 		return nil, fmt.Errorf("%s: %w", addr, handshakeError(err))
 	}
 	l.remote.Addr = addr
+	e.door.turns.meet(networkOf(raw.RemoteAddr())) // it may call back
 	return l, nil
 }
 

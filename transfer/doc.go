@@ -80,8 +80,11 @@
 // come nothing of TLS is made for it, and it takes about 5 KiB; in the middle of a
 // handshake about 30 KiB. Both stages have a number of places, and who comes when all
 // are taken gets one: it is the oldest of the network with most of them that goes.
-// Strangers never take a member's place. When file descriptors run out, accepting
-// pauses, and one stranger in four goes at once.
+// Strangers never take a member's place. Handshakes of strangers are limited by the
+// second, in all and of one network; who comes too early waits in the first stage.
+// Networks at which members were met have a rate each, which strangers elsewhere do
+// not touch. When file descriptors run out, accepting pauses, and one stranger in
+// four goes at once.
 //
 // Bounded for each member: connections (and so streams), 4 control connections, calls
 // on each and 16 MiB of requests on all, frames waiting to be sent, 4 MiB for a

@@ -16,6 +16,7 @@ const maxPeerControls = 4
 type door struct {
 	waiting *crowd // for the first bytes: a few KiB each
 	shaking *crowd // hands: some tens of KiB each
+	turns   *throttle
 	joins   chan struct{}
 
 	maxConns, maxPeerConns int
@@ -35,6 +36,7 @@ type visitor struct {
 func newDoor(cfg Config) *door {
 	return &door{
 		waiting: newCrowd(cfg.MaxStrangers), shaking: newCrowd(cfg.MaxHandshakes),
+		turns:    newThrottle(),
 		joins:    make(chan struct{}, max(1, cfg.MaxHandshakes/8)),
 		maxConns: cfg.MaxConns, maxPeerConns: cfg.MaxPeerConns,
 		inside: make(map[MachineID]*visitor),

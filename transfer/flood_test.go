@@ -194,7 +194,7 @@ func TestCrowdSendsAwayWhoHasMost(t *testing.T) {
 	enter := func(addr string) *stranger {
 		p := &pipe{addr: addr}
 		conns[addr] = p
-		return c.enter(p)
+		return c.enter(p, func() { _ = p.Close() })
 	}
 	enter("10.0.0.1:1")
 	enter("10.0.0.1:2")

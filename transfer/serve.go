@@ -42,8 +42,9 @@ func (e *Endpoint) Serve(ctx context.Context, ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		s := e.door.waiting.enter(raw)
-		conns.Go(func() { e.accept(ctx, s) })
+		visit, away := context.WithTimeout(ctx, e.cfg.Handshake)
+		s := e.door.waiting.enter(raw, away)
+		conns.Go(func() { e.accept(ctx, visit, s) })
 	}
 }
 
@@ -64,12 +65,14 @@ func (e *Endpoint) complain(msg string, attrs ...slog.Attr) {
 	}
 }
 
-// accept serves one connection from its first byte to its end.
-func (e *Endpoint) accept(ctx context.Context, s *stranger) {
+// accept serves one connection from its first byte to its end. It is a stranger's
+// at most until visit ends.
+func (e *Endpoint) accept(ctx, visit context.Context, s *stranger) {
 	raw := s.conn
+	defer s.away()
 	defer func() { _ = raw.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = raw.Close() })()
-	l, err := e.admit(ctx, s)
+	l, err := e.admit(ctx, visit, s)
 	if err == nil && l == nil {
 		return // a joiner, who was served
 	}
@@ -95,34 +98,40 @@ var (
 	errPushed = errors.New("made room for others")
 )
 
-// admit makes a member's link of a stranger's connection, within the time allowed.
-// A joiner is served here and gives no link.
-func (e *Endpoint) admit(ctx context.Context, s *stranger) (*link, error) {
-	limit := time.AfterFunc(e.cfg.Handshake, func() { _ = s.conn.Close() })
-	l, join, err := e.greeted(s.conn, s)
-	inTime := limit.Stop()
+// admit makes a member's link of a stranger's connection, before visit ends. A
+// joiner is served here and gives no link.
+func (e *Endpoint) admit(ctx, visit context.Context, s *stranger) (*link, error) {
+	stay := context.AfterFunc(visit, func() { _ = s.conn.Close() })
+	l, join, err := e.greeted(visit, s)
+	stay()
 	switch {
-	case err != nil && !inTime:
+	case err != nil && errors.Is(visit.Err(), context.DeadlineExceeded):
 		return nil, fmt.Errorf("%w: no member within %v: %w", errSlow, e.cfg.Handshake, err)
 	case err != nil:
 		return nil, err
 	case join != nil:
 		return nil, e.serveJoin(ctx, join)
 	}
+	e.door.turns.meet(s.network)
 	return l, nil
 }
 
 // greeted waits for the first bytes and shakes hands, each in its own crowd.
-func (e *Endpoint) greeted(raw net.Conn, s *stranger) (*link, *joiner, error) {
-	first, err := readClientHello(raw)
+func (e *Endpoint) greeted(visit context.Context, s *stranger) (*link, *joiner, error) {
+	first, err := readClientHello(s.conn)
+	if err != nil {
+		err = fmt.Errorf("first bytes: %w", err)
+	} else {
+		err = e.door.turns.wait(visit, s.network)
+	}
 	if e.door.waiting.leave(s) {
 		return nil, nil, errPushed
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("first bytes: %w", err)
+		return nil, nil, err
 	}
-	s = e.door.shaking.enter(raw)
-	l, join, err := e.shake(raw, first)
+	s = e.door.shaking.enter(s.conn, s.away)
+	l, join, err := e.shake(s.conn, first)
 	if e.door.shaking.leave(s) && err != nil {
 		err = fmt.Errorf("%w: %w", errPushed, err)
 	}

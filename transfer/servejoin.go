@@ -94,6 +94,7 @@ func (e *Endpoint) passJoin(ctx context.Context, j *joiner) error {
 	if err != nil {
 		return err
 	}
+	e.door.turns.meet(networkOf(j.raw.RemoteAddr()))
 	return j.writeFrame(frameJoinReply, reply)
 }
 

@@ -87,6 +87,7 @@ func TestAttack(t *testing.T) {
 		})
 	}
 
+	t.Run("handshakes without end", func(t *testing.T) { s.weather(t, files) })
 	t.Run("all at once", func(t *testing.T) { s.assault(t, attacks, files) })
 
 	t.Run("a member that was revoked", s.revoke)
@@ -148,6 +149,7 @@ func (s *siege) assault(t *testing.T, attacks []attack, files shelf) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var busy sync.WaitGroup
 		started := s.flood(ctx, t, &busy)
+		_, _ = s.storm(ctx, t, &busy)
 		for worker := range 4 {
 			busy.Go(func() {
 				tick := time.NewTicker(100 * time.Millisecond) // the attackers compute on the same machine

@@ -119,3 +119,56 @@ func TestHostileNames(t *testing.T) {
 		}
 	})
 }
+
+// TestLinksSwappedUnderAFetch turns the folders that files are fetched to into
+// links that lead out, and back, while real fetches write there: small files, which
+// the command writes, and a large one, which the daemon does.
+func TestLinksSwappedUnderAFetch(t *testing.T) {
+	t.Parallel()
+	at := proctest.NewRing(t, 1).Nodes[0]
+	dir := t.TempDir()
+	from, inside, outside := filepath.Join(dir, "d"), filepath.Join(dir, "inside"), filepath.Join(dir, "outside")
+	for i, size := range []int64{10, 2000, 100 << 10, 8 << 20} {
+		writeFile(t, filepath.Join(from, "e", strings.Repeat("x", i+1)), size)
+	}
+	at.Run(t, "store", from).OK(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(inside, "d", "e"), 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Join(outside, "e"), 0o700))
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			folder := []string{filepath.Join(inside, "d"), filepath.Join(inside, "d", "e")}[i%2]
+			if os.Rename(folder, filepath.Join(inside, "away")) != nil {
+				continue
+			}
+			_ = os.Symlink(outside, folder)
+			_ = os.Remove(folder)
+			if os.Rename(filepath.Join(inside, "away"), folder) != nil { // a new one was made in its place
+				_ = os.RemoveAll(filepath.Join(inside, "away"))
+			}
+		}
+	}()
+	for range 5 {
+		r := at.Run(t, "fetch", "--conflict", "overwrite", "--retry", "1ms", "-o", inside+"/", "d/*/*")
+		assert.Contains(t, []int{0, 1, 3}, r.Code, "%s", r)
+	}
+	close(stop)
+	<-stopped
+	var found []string
+	require.NoError(t, filepath.WalkDir(outside, func(path string, _ fs.DirEntry, err error) error {
+		found = append(found, path)
+		return err
+	}))
+	assert.Equal(t, []string{outside, filepath.Join(outside, "e")}, found)
+	at.Run(t, "fetch", "--conflict", "overwrite", "-o", inside+"/", "d/*/*").OK(t)
+	want, got := shelf{}, shelf{}
+	want.read(t, from)
+	got.read(t, filepath.Join(inside, "d"))
+	assert.Subset(t, got, want)
+}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -43,32 +42,5 @@ func TestPaused(t *testing.T) {
 	time.Sleep(time.Until(stopped.Add(pause))) // the length of the fault
 	resume()
 	neverOld(t, sleeper, name, "after")
-	ring.WaitWhole(t, ring.Nodes...)
-}
-
-// TestFewDescriptors runs a daemon that may open 64 files and sends it more
-// connections than that: it serves on when they are gone, and its neighbours
-// never notice.
-func TestFewDescriptors(t *testing.T) {
-	plainOnly(t)
-	t.Parallel()
-	ring := proctest.NewRing(t, 4, func(i int, n *proctest.Node) {
-		if i == 3 {
-			n.Prefix = []string{"sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"}
-		}
-	})
-	poor := ring.Nodes[3]
-	want := storeSome(t, ring.Nodes[0], 12)
-	idle := crowd(t, poor.Daemon(t).Listen, 200)
-	want.check(t, ring.Nodes[1])
-	put(t, ring.Nodes[2], "meanwhile", "stored")
-	idle()
-	proctest.Eventually(t, time.Minute, func() error {
-		if result := poor.Run(t, "cat", "meanwhile"); result.Code != 0 || string(result.Stdout) != "stored" {
-			return fmt.Errorf("%s", result)
-		}
-		return nil
-	})
-	want.check(t, poor)
 	ring.WaitWhole(t, ring.Nodes...)
 }

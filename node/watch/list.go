@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/dhtfs/dhtfs/filestore"
 )
 
 // list is the file with the folders.
@@ -59,27 +61,10 @@ func saveList(path string, entries []*entry) error {
 	}
 	raw, err := json.MarshalIndent(l, "", "  ")
 	if err == nil {
-		err = replaceFile(path, append(raw, '\n'))
+		err = filestore.ReplaceFile(path, append(raw, '\n'))
 	}
 	if err != nil {
 		return fmt.Errorf("write the watched folders: %w", err)
 	}
 	return nil
-}
-
-// replaceFile writes a private file by a rename.
-func replaceFile(path string, content []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(content)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err == nil {
-		err = os.Rename(temp.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(temp.Name())
-	}
-	return err
 }

@@ -1,0 +1,106 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/time/rate"
+)
+
+// How many handshakes are begun in a second, and how many at once after a pause.
+// One takes about a millisecond of a processor, so that strangers can have a tenth
+// of one. A network that a member came from may have hundreds of them, behind one
+// address, that all come back at once.
+const (
+	familiarRate, familiarBurst = 50, 300 // from one network that a member came from
+	strangeRate, strangeBurst   = 10, 60  // from any other
+	strangersRate               = 100     // from all others together
+	strangersBurst              = 300
+	maxNetworks                 = 4096 // of each kind, the latest, are remembered at least
+)
+
+var errCrowded = errors.New("too many handshakes")
+
+// throttle makes those who would shake hands wait for their turn, since that is
+// dear. Each network has a rate of its own; those from which no member has come
+// yet share another one besides, so that however many they are, they do not take
+// the time of those who are known.
+type throttle struct {
+	strangers *rate.Limiter
+
+	mu                sync.Mutex
+	strange, familiar networks
+}
+
+func newThrottle() *throttle {
+	return &throttle{
+		strangers: rate.NewLimiter(strangersRate, strangersBurst),
+		strange:   networks{rate: strangeRate, burst: strangeBurst},
+		familiar:  networks{rate: familiarRate, burst: familiarBurst},
+	}
+}
+
+// wait returns nil when a connection from the network may shake hands, or an error
+// at once if that would not be before ctx ends, and when ctx ends.
+func (t *throttle) wait(ctx context.Context, from network) error {
+	t.mu.Lock()
+	own, known := t.familiar.find(from)
+	if !known {
+		own = t.strange.limiter(from)
+	}
+	t.mu.Unlock()
+	err := own.Wait(ctx)
+	if err == nil && !known {
+		err = t.strangers.Wait(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		return errCrowded // the limiter's own words would say less
+	}
+	return err
+}
+
+// meet notes that a member was reached at a network, or came from it.
+func (t *throttle) meet(at network) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.familiar.limiter(at)
+}
+
+// networks has a limiter for each network that was seen lately: at least for the
+// last maxNetworks, at most for twice as many.
+type networks struct {
+	rate     rate.Limit
+	burst    int
+	now, old map[network]*rate.Limiter
+}
+
+// find returns the limiter of a network that is remembered.
+func (n *networks) find(of network) (l *rate.Limiter, ok bool) {
+	if l, ok = n.now[of]; ok {
+		return l, true
+	}
+	if l, ok = n.old[of]; ok {
+		n.add(of, l)
+	}
+	return l, ok
+}
+
+// limiter returns the limiter of any network.
+func (n *networks) limiter(of network) *rate.Limiter {
+	l, ok := n.find(of)
+	if !ok {
+		l = rate.NewLimiter(n.rate, n.burst)
+		n.add(of, l)
+	}
+	return l
+}
+
+// add forgets those that were not seen since the last maxNetworks others, when there
+// are as many.
+func (n *networks) add(of network, l *rate.Limiter) {
+	if n.now == nil || len(n.now) >= maxNetworks {
+		n.now, n.old = make(map[network]*rate.Limiter), n.now
+	}
+	n.now[of] = l
+}
