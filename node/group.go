@@ -44,6 +44,9 @@ func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	if l.Vouched {
+		n.silence.note(l.Owner.Machine, chord.ErrUnreachable)
+	}
 	live := l.Group(len(l.Successors) + 1)
 	n.members.hint(live)
 	var degraded []MachineID

@@ -79,6 +79,7 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 
 // readUnder asks everybody under a view what they have, but for those that this
 // operation has heard already: what they answer does not depend on the view.
+// With a majority there, those that were silent a moment ago are not waited for.
 func (n *Node) readUnder(ctx context.Context, name string, view register.View, h heard) (*register.Reading, register.Verdict) {
 	r := register.NewReading(view)
 	var to []MachineID
@@ -92,6 +93,7 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 			return r, verdict
 		}
 	}
+	w := n.awaiting(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	for range to {
 		select {
@@ -101,6 +103,9 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 				verdict = r.OnSilence(a.from)
 			} else {
 				verdict = r.OnAnswer(a.from, a.is)
+			}
+			if w.came(a.from) && verdict == register.Open && r.Enough() {
+				verdict = passOver(w, register.Open, r.OnSilence)
 			}
 			if verdict != register.Open {
 				return r, verdict

@@ -73,10 +73,18 @@ func (r *Reading) verdict() Verdict {
 	switch {
 	case r.learned.Basis.Compare(r.view.Basis) > 0:
 		return Stale
-	case Quorum(r.view.Voters, func(m filestore.MachineID) bool { return !r.lost[m] && r.answers[m].Status == OK }):
+	case r.Enough():
 		return Undecided
 	}
 	return Silent
+}
+
+// Enough reports whether a majority has answered, whatever it said.
+func (r *Reading) Enough() bool {
+	return Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+		a, ok := r.answers[m]
+		return ok && a.Status == OK
+	})
 }
 
 // Record is the newest record seen, and the ballot it was accepted under; after

@@ -258,6 +258,12 @@ func (r *Round) refused(from filestore.MachineID, a Answer) Next {
 	return Again
 }
 
+// Objected reports whether a machine has refused because of what it has promised
+// or accepted to others.
+func (r *Round) Objected() bool {
+	return r.conflicted || r.outbid.Counter > 0 || r.learned.Basis.Compare(r.view.Basis) > 0
+}
+
 func (r *Round) has(m filestore.MachineID) bool {
 	_, ok := r.granted[m]
 	return ok
