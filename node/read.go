@@ -36,7 +36,8 @@ func (f found) changes() uint64 {
 
 // read reads a name's register, in one round where that is enough to know what
 // is chosen. Where a majority of the voters does not answer, the newest record
-// that anybody has is returned unconfirmed; without one the error is ErrUnavailable.
+// that anybody has is returned unconfirmed; without one the error is ErrUnavailable,
+// or ErrVacant.
 func (n *Node) read(ctx context.Context, name string) (found, error) {
 	h := heard{}
 	view, err := n.viewHearing(ctx, name, h)
@@ -44,10 +45,12 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 		return found{}, err
 	}
 	var best found
+	vacant := false
 	for range 3 {
 		r, verdict := n.readUnder(ctx, name, view, h)
 		h = nil // the next round is to be about another list, and later
 		rec, at := r.Record()
+		vacant = r.Vacant()
 		switch verdict {
 		case register.Decided:
 			if rec != nil {
@@ -71,10 +74,13 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 		}
 		break
 	}
-	if best.record == nil {
-		return found{}, ErrUnavailable
+	switch {
+	case best.record != nil:
+		return best, nil
+	case vacant:
+		return found{}, ErrVacant
 	}
-	return best, nil
+	return found{}, ErrUnavailable
 }
 
 // readUnder asks everybody under a view what they have, but for those that this

@@ -56,7 +56,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	h.Modified = o.Modified.UnixNano()
 	if h.Op == (filestore.OpID{}) || h.IfExists != Replace && !h.isSmall() {
 		f, err := n.read(ctx, name)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrVacant) {
 			return StoreResult{}, err
 		}
 		if h.Op == (filestore.OpID{}) {

@@ -87,6 +87,15 @@ func (r *Reading) Enough() bool {
 	})
 }
 
+// Vacant reports whether a majority answers, has no record, and is not to know of
+// one: those who knew the name's range are away.
+func (r *Reading) Vacant() bool {
+	return r.newest.Record == nil && Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+		a, ok := r.answers[m]
+		return ok && (a.Status == OK || a.Vacant)
+	})
+}
+
 // Record is the newest record seen, and the ballot it was accepted under; after
 // Decided it is the chosen one.
 func (r *Reading) Record() (*filestore.Record, filestore.Ballot) {
