@@ -30,6 +30,7 @@ type health struct {
 	strikes      int       // time-outs in a row
 	heard        time.Time // it answered or called
 	failed       time.Time // it last failed to answer
+	silent       time.Time // the first of the calls in a row that it did not answer; zero: it answered the last
 }
 
 func newBook(c Config) *book {
@@ -134,8 +135,11 @@ func (b *book) heard(p Peer, rtt time.Duration, now time.Time) {
 	b.remember(p)
 	h := b.of(p.Machine)
 	h.heard, h.strikes = now, 0
+	if rtt <= 0 {
+		return
+	}
+	h.silent = time.Time{}
 	switch {
-	case rtt <= 0:
 	case h.srtt == 0:
 		h.srtt, h.rttvar = rtt, rtt/2
 	default:
@@ -149,6 +153,9 @@ func (b *book) missed(p Peer, now time.Time) {
 	h := b.of(p.Machine)
 	h.failed = now
 	h.strikes++
+	if h.silent.IsZero() {
+		h.silent = now
+	}
 }
 
 // timeout is the time to allow for one try; it doubles with each one missed.

@@ -54,7 +54,8 @@ func (r *Ring) try(ctx context.Context, to Peer, req Request) (Reply, time.Durat
 	defer r.mu.Unlock()
 	switch {
 	case err == nil && reply.Refusal != NotRefused:
-		r.book.of(to.Machine).heard = now // there, but not as this position
+		h := r.book.of(to.Machine) // there, but not as this position
+		h.heard, h.silent = now, time.Time{}
 	case err == nil:
 		r.book.heard(reply.From, max(now.Sub(start), 1), now)
 	case ctx.Err() == nil:

@@ -29,9 +29,12 @@ type Lookup struct {
 	After ID
 	// Successors follow the owner, in the order of the ring.
 	Successors []Peer
-	// Hops are the peers asked, in order; the last one is the owner. A key of an
-	// own position takes none.
+	// Hops are the peers asked, in order; the last one is the owner unless Vouched.
+	// A key of an own position takes none.
 	Hops []Hop
+	// Vouched says that the owner has not answered this machine for some seconds,
+	// and that those next to it say it is there.
+	Vouched bool
 }
 
 // Hop is one question of a lookup.
@@ -100,6 +103,9 @@ func (r *Ring) lookup(ctx context.Context, key ID) (Lookup, bool) {
 	from := r.machines[0].self
 	for {
 		r.putOff(s)
+		if owner, ok := s.vouched(); ok && r.givenUp(owner) && r.takeWord(ctx, s, owner, &found) {
+			return found, true
+		}
 		p, ok := s.next()
 		if !ok || ctx.Err() != nil {
 			return found, false
@@ -147,6 +153,9 @@ func (r *Ring) begin(key ID) (*search, *Reply) {
 		likely, closer := m.leads(key)
 		s.add(likely, true)
 		s.add(closer, false)
+		if m.placed && !m.left {
+			s.hear(Reply{From: m.self, Likely: likely})
+		}
 		if float64(known) < crowded*m.estimate() {
 			after = nil // too few are known to guess the owner
 		}

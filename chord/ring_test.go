@@ -23,6 +23,7 @@ type network struct {
 	mu     sync.Mutex
 	rings  map[string]*Ring // by address
 	silent map[string]bool
+	apart  map[string]bool // those that cannot talk to each other, while they can to the rest
 	calls  int
 }
 
@@ -31,7 +32,7 @@ var errRefused = errors.New("connection refused")
 func (n *network) Call(ctx context.Context, to Peer, req Request) (Reply, error) {
 	n.mu.Lock()
 	n.calls++
-	ring, silent := n.rings[to.Addr], n.silent[to.Addr] || n.silent[req.From.Addr]
+	ring, silent := n.rings[to.Addr], n.silent[to.Addr] || n.silent[req.From.Addr] || n.apart[to.Addr] && n.apart[req.From.Addr]
 	n.mu.Unlock()
 	if silent {
 		<-ctx.Done()
@@ -83,6 +84,16 @@ func (n *network) hush(d *daemon, silent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.silent[d.peer.Addr] = silent
+}
+
+// part has these not talk to each other.
+func (n *network) part(all ...*daemon) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.apart = map[string]bool{}
+	for _, d := range all {
+		n.apart[d.peer.Addr] = true
+	}
 }
 
 func (n *network) count() int {

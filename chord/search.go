@@ -7,14 +7,16 @@ const maxAsked = 64
 // answer and fail hand in what came of it. It ends with the first peer that
 // says the key is its own, or when nobody is left to ask.
 type search struct {
-	key     ID
-	width   int // peers asked at once until one has answered; then one at a time
-	skip    []ID
-	leads   map[ID]*lead
-	best    *ID // the nearest before key that has answered
-	asked   int
-	waiting int
-	owner   *Reply // of the peer that owns the key
+	key        ID
+	width      int // peers asked at once until one has answered; then one at a time
+	skip       []ID
+	leads      map[ID]*lead
+	best       *ID // the nearest before key that has answered
+	asked      int
+	waiting    int
+	owner      *Reply // of the peer that owns the key
+	nearBefore *word  // of the nearest before the key, and
+	nearAfter  *word  // of the nearest after it, whom they take for the owner
 }
 
 // lead is a peer that the search has heard of.
@@ -109,6 +111,7 @@ func (s *search) rank(l *lead) int {
 // answer takes the reply of a peer that was asked.
 func (s *search) answer(reply Reply) {
 	s.waiting--
+	s.hear(reply)
 	if reply.Mine {
 		if s.owner == nil {
 			s.owner = &reply

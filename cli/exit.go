@@ -118,6 +118,8 @@ func (a *app) hintOf(id string) string {
 		return "what the ring has:  " + a.command("ls --ring")
 	case "unavailable", "not_ready", "timeout", "unreachable", "busy":
 		return "see who answers:  " + a.command("nodes")
+	case "vacant":
+		return "it may come back with the nodes that are down; those that are gone for good:  " + a.command("nodes forget NODE")
 	case "outcome_unknown":
 		return "see what is stored now:  " + a.command("stat NAME")
 	case "name_collision":

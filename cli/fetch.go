@@ -37,7 +37,7 @@ func (o *fetchOptions) AddFlags(f *pflag.FlagSet) {
 
 // addContentFlags declares the flags that cat has, too.
 func (o *fetchOptions) addContentFlags(f *pflag.FlagSet) {
-	f.IntVarP(&o.quorum, "read-quorum", "r", 0, "1: take the first holder's word for what the newest version is")
+	f.IntVarP(&o.quorum, "read-quorum", "r", 0, "1: take the first holder's word for what the newest version is; more: that many nodes must agree on it")
 	f.Int64Var(&o.offset, "offset", 0, "leave out the first `N` bytes")
 	f.Int64Var(&o.length, "length", 0, "fetch at most `N` bytes")
 	f.DurationVar(&o.retry, "retry", retryTime, "go on trying for this `TIME` while too few nodes answer")
@@ -60,7 +60,7 @@ func (o *fetchOptions) validate() error {
 
 // query is what the node is asked for, beginning after the bytes that are here.
 func (o *fetchOptions) query(have int64) node.FetchOptions {
-	q := node.FetchOptions{Offset: o.offset + have, Unconfirmed: o.quorum == 1}
+	q := node.FetchOptions{Offset: o.offset + have, Quorum: o.quorum}
 	if o.length > 0 {
 		q.Length = o.length - have
 	}

@@ -53,6 +53,9 @@ func runLocate(ctx context.Context, a *app, args []string, key string) error {
 	}
 	a.printf("owner  %s %s at %s, found in %s\n", escape(doc.Owner.Name), short(doc.Owner.ID), escape(doc.Owner.Address),
 		time.Duration(doc.Seconds*float64(time.Second)).Round(10*time.Microsecond))
+	if doc.Vouched {
+		a.printf("       it does not answer this node; those next to it say that it is there\n")
+	}
 	var rows [][]string
 	for _, h := range doc.Group {
 		rows = append(rows, []string{h.Name, short(h.ID), h.Address})

@@ -123,6 +123,9 @@ func (s *storer) look(ctx context.Context, u upload) (f found, settled bool, err
 		f.Changes = api.Describe(err).Changes
 		return f, false, nil
 	}
+	if errors.Is(err, node.ErrVacant) { // nobody can tell, and it can be stored all the same
+		return f, false, nil
+	}
 	if err != nil {
 		return f, false, err
 	}

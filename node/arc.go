@@ -14,6 +14,14 @@ type arc struct {
 
 func (a arc) contains(key chord.ID) bool { return chord.BetweenIncl(key, a.After, a.UpTo) }
 
+// parts are the ends of the parts into which some points divide an arc, in order;
+// the last is its own.
+func (a arc) parts(at []chord.ID) []chord.ID {
+	l := slices.DeleteFunc(slices.Clone(at), func(id chord.ID) bool { return id == a.UpTo || !a.contains(id) })
+	slices.SortFunc(l, func(x, y chord.ID) int { return a.After.Distance(x).Compare(a.After.Distance(y)) })
+	return append(slices.Compact(l), a.UpTo)
+}
+
 // arcs is a set of stretches; they may touch and overlap.
 type arcs []arc
 

@@ -43,3 +43,18 @@ func TestWithinAgainstCounting(t *testing.T) {
 		}
 	})
 }
+
+func TestArcParts(t *testing.T) {
+	at := func(b byte) chord.ID { return chord.ID{b} }
+	for _, c := range []struct {
+		arc      arc
+		at, want []chord.ID
+	}{
+		{arc{at(10), at(20)}, nil, []chord.ID{at(20)}},
+		{arc{at(10), at(20)}, []chord.ID{at(18), at(5), at(12), at(20), at(10), at(12)}, []chord.ID{at(12), at(18), at(20)}},
+		{arc{at(250), at(10)}, []chord.ID{at(3), at(253), at(100)}, []chord.ID{at(253), at(3), at(10)}},
+		{arc{at(7), at(7)}, []chord.ID{at(3), at(9), at(7)}, []chord.ID{at(9), at(3), at(7)}}, // the whole ring
+	} {
+		assert.Equal(t, c.want, c.arc.parts(c.at))
+	}
+}

@@ -23,6 +23,10 @@ import (
 // since names may have come and gone meanwhile, but a claim from before counts
 // when the members of a group compare with each other: the ring can be
 // switched off as a whole and come back.
+//
+// An arc is vacant when nobody who answers has claimed it for Timing.TakeOver:
+// all who knew it are gone, and may come back. Nobody says then what is not
+// stored there, and names are stored all the same; see register.Vacant.
 type authority struct {
 	store *filestore.Store
 
@@ -31,6 +35,7 @@ type authority struct {
 	claims  arcs
 	saved   arcs // the claims that are durable
 	limit   arcs // known and claims lie within these, if there are any
+	vacant  arcs
 	pending alongRing[pendingName]
 }
 
@@ -62,6 +67,8 @@ func (a *authority) knowledge(name string) register.Knowledge {
 	switch {
 	case waiting && e.missed:
 		return register.Missed
+	case !waiting && !a.known.contains(chord.KeyOf(name)) && a.vacant.contains(chord.KeyOf(name)):
+		return register.Vacant
 	case waiting, !a.known.contains(chord.KeyOf(name)):
 		return register.Ignorant
 	}
@@ -74,6 +81,20 @@ func (a *authority) disclaim() error {
 	a.known, a.claims, a.saved = nil, nil, nil
 	a.mu.Unlock()
 	return a.store.SetMeta(metaClaims, nil)
+}
+
+// setVacant notes whether an arc is vacant, and reports whether that is news.
+func (a *authority) setVacant(x arc, vacant bool) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := slices.Contains(a.vacant, x)
+	if was != vacant {
+		a.vacant = slices.DeleteFunc(slices.Clone(a.vacant), func(y arc) bool { return y.UpTo == x.UpTo })
+		if vacant {
+			a.vacant = append(a.vacant, x)
+		}
+	}
+	return was != vacant
 }
 
 // knows reports whether the whole arc is known.
@@ -211,6 +232,7 @@ func (a *authority) retain(mine arcs) error {
 		}
 	}
 	a.known = known
+	a.vacant = slices.DeleteFunc(slices.Clone(a.vacant), func(x arc) bool { return !slices.Contains(mine, x) })
 	a.dropPending()
 	for _, x := range mine {
 		if known.cover(x) && !a.pendingIn(x) {

@@ -68,7 +68,7 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 	proposed := false
 	pause := firstPause
 	for {
-		step := b.collect(ctx)
+		step := b.collect(ctx, n.awaiting(b.to))
 		if step == register.Propose {
 			proposed = true
 			step = n.accept(ctx, b, wait)
@@ -186,7 +186,8 @@ func (n *Node) begin(ctx context.Context, name string, view register.View, task 
 }
 
 // collect takes the answers to the prepares: Propose, Again, Absent or Unknown.
-func (b ballot) collect(ctx context.Context) register.Next {
+// Once somebody has objected, those that were silent a moment ago are not waited for.
+func (b ballot) collect(ctx context.Context, w awaiting) register.Next {
 	for range b.to {
 		select {
 		case a := <-b.answers:
@@ -195,6 +196,9 @@ func (b ballot) collect(ctx context.Context) register.Next {
 				step = b.round.OnSilence(a.from)
 			} else {
 				step = b.round.OnPromise(a.from, a.is)
+			}
+			if w.came(a.from) && step == register.Wait && b.round.Objected() {
+				step = passOver(w, register.Wait, b.round.OnSilence)
 			}
 			if step != register.Wait {
 				return step
@@ -212,6 +216,7 @@ func (b ballot) collect(ctx context.Context) register.Next {
 func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Next {
 	r := b.round
 	msg, to := r.Accept()
+	w := n.awaiting(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) {
 		if p, asked := b.promised[m]; asked {
 			select {
@@ -252,6 +257,9 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 				step = r.OnSilence(a.from)
 			} else {
 				step = r.OnAccepted(a.from, a.is)
+			}
+			if w.came(a.from) && step == register.Wait && r.Objected() {
+				step = passOver(w, register.Wait, r.OnSilence)
 			}
 			if step == register.Again {
 				return step
@@ -326,12 +334,19 @@ func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.
 }
 
 // newest asks machines for their record of a name, keeps the newest view among
-// best and theirs in best, their answers in h, and counts those that knew.
+// best and theirs in best, their answers in h, and counts those that knew. It
+// does not wait for those that were silent a moment ago when a majority or a record
+// is there without them.
 func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *register.View, h heard) (known int) {
 	to = slices.DeleteFunc(to, func(m MachineID) bool { return m == n.self() && !best.Basis.IsZero() })
+	awaited := n.answering(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	for range to {
+		if len(awaited) == 0 && (known >= register.Majority(len(to)) || known > 0 && !best.Basis.IsZero()) {
+			break
+		}
 		a := <-answers
+		delete(awaited, a.from)
 		if a.err != nil {
 			continue
 		}

@@ -303,10 +303,12 @@ func claimants(copies, members int, own bool, answers []compared, isMember func(
 // enough reports whether those who answered include a majority of those who had
 // the arc, or nobody had it. When the majority stays away for Timing.TakeOver,
 // those who answer must do, but one of them must have had the arc: somebody who
-// never had it must not say what is not there.
+// never had it must not say what is not there. Without one the arc is vacant,
+// until somebody who had it comes back, or all who may have had it are forgotten.
 func (n *Node) enough(a arc, answers []compared) bool {
 	claims, had := claimants(n.genesis().N, n.members.count(), n.authority.claimed(a), answers, n.members.counts)
 	if had == 0 || claims >= register.Majority(had) {
+		n.authority.setVacant(a, false)
 		delete(n.repair.lacking, a.UpTo)
 		return true
 	}
@@ -315,7 +317,12 @@ func (n *Node) enough(a arc, answers []compared) bool {
 		n.repair.lacking[a.UpTo] = time.Now()
 		return false
 	}
-	if claims == 0 || time.Since(since) < n.cfg.Timing.TakeOver {
+	late := time.Since(since) >= n.cfg.Timing.TakeOver
+	if n.authority.setVacant(a, late && claims == 0) && late && claims == 0 {
+		n.log.Warn("nobody who knew a range answers: what is not found there may come back, and names are stored all the same",
+			"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had)
+	}
+	if !late || claims == 0 {
 		return false
 	}
 	n.log.Warn("took over a range without a majority of the nodes that had it",

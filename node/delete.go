@@ -93,7 +93,9 @@ func (n *Node) sendChange(ctx context.Context, m MachineID, req changeRequest) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout+callTimeout)
 	defer cancel()
-	if err = n.net.Call(ctx, n.members.peer(m), callChange, req, &reply); err == nil {
+	err = n.net.Call(ctx, n.members.peer(m), callChange, req, &reply)
+	n.silence.note(m, err)
+	if err == nil {
 		err = n.checkRecord(ctx, m, req.Name, reply.Record)
 	}
 	return reply, err

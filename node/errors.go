@@ -22,6 +22,11 @@ var (
 	ErrBadOption   = errors.New("option cannot be used")                                // see the text
 	ErrLastMember  = errors.New("the last member has nobody to hand its files to")      // nothing has happened
 
+	// ErrVacant is ErrUnavailable for a name of which nobody there can tell whether
+	// it is stored, since all who knew that part of the ring are away. It can be
+	// stored: what they may have is another version, kept beside it.
+	ErrVacant = fmt.Errorf("%w: all that knew this part of the ring are away", ErrUnavailable)
+
 	errBadReply   = errors.New("the peer's answer makes no sense")
 	errBadRequest = errors.New("the peer's request makes no sense")
 )

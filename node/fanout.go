@@ -244,13 +244,25 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 			return f.failure()
 		}
 		if grace == nil && enough() {
-			grace = time.After(sealGrace)
+			grace = time.After(f.graceFor(durable))
 		}
 	}
 	if !enough() {
 		return f.failure()
 	}
 	return nil
+}
+
+// graceFor is how long the last copies are waited for: not at all if only
+// machines are left that did not answer lately.
+func (f *fanout) graceFor(durable map[MachineID]bool) time.Duration {
+	failed := f.failed()
+	for _, b := range f.branches {
+		if !durable[b.machine] && failed[b.machine] == nil && !f.node.silence.of(b.machine) {
+			return sealGrace
+		}
+	}
+	return 0
 }
 
 func (f *fanout) cancel() {

@@ -13,7 +13,7 @@ import (
 // Fetch opens a file. Its content comes from the best holder, every chunk
 // checked before it is passed on, and goes on at another holder from the last
 // good chunk when one fails. The errors, wrapped in an OpError, are
-// ErrNotFound, ErrUnavailable and, from reading, filestore.ErrCorrupt when no
+// ErrNotFound, ErrUnavailable, ErrBadOption and, from reading, filestore.ErrCorrupt when no
 // holder has an undamaged copy. ctx bounds the whole fetch. Read it, or Save it
 // into a file.
 func (n *Node) Fetch(ctx context.Context, name string, o FetchOptions) (*Fetched, error) {
@@ -27,10 +27,13 @@ func (n *Node) Fetch(ctx context.Context, name string, o FetchOptions) (*Fetched
 func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fetched, error) {
 	var f found
 	var err error
-	if o.Unconfirmed {
+	switch {
+	case o.Quorum == 1:
 		f, err = n.glance(ctx, name)
-	} else {
-		f, err = n.find(ctx, name)
+	default:
+		if err = n.checkReadQuorum(o.Quorum); err == nil {
+			f, err = n.findBy(ctx, name, o.Quorum)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -69,7 +72,6 @@ func (n *Node) glance(ctx context.Context, name string) (found, error) {
 	if r, err := n.store.Register(name); err == nil && r.Held {
 		to = []MachineID{n.self()}
 	}
-	knew := false
 	answers := ask(n, to, func(m MachineID) (found, error) {
 		a, err := n.sendRead(ctx, m, name)
 		f := found{record: a.Record}
@@ -84,12 +86,22 @@ func (n *Node) glance(ctx context.Context, name string) (found, error) {
 		if a.err == nil && a.is.live() != nil && len(a.is.holders) > 0 {
 			return a.is, nil
 		}
-		knew = knew || a.err == nil && a.is.record != nil
 	}
-	if knew {
-		return found{}, ErrNotFound
+	return n.find(ctx, name) // nobody at hand has it: ask properly
+}
+
+// checkReadQuorum returns nil for a read quorum that one fetch may ask for.
+func (n *Node) checkReadQuorum(asked int) error {
+	g := n.genesis()
+	switch {
+	case asked == 0:
+		return nil
+	case asked < g.R:
+		return fmt.Errorf("%w: a read quorum of %d: this ring asks %d nodes, and only more can be asked for, or 1", ErrBadOption, asked, g.R)
+	case asked > g.N:
+		return fmt.Errorf("%w: a read quorum of %d: this ring keeps each name on %d nodes", ErrBadOption, asked, g.N)
 	}
-	return n.find(ctx, name) // nobody at hand knows: ask properly
+	return nil
 }
 
 // rank orders those who may have a record's content: this node, those that said

@@ -44,6 +44,9 @@ func (n *Node) place(ctx context.Context, key chord.ID) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
+	if l.Vouched {
+		n.silence.note(l.Owner.Machine, chord.ErrUnreachable)
+	}
 	live := l.Group(len(l.Successors) + 1)
 	n.members.hint(live)
 	var degraded []MachineID
@@ -102,6 +105,29 @@ func (n *Node) responsibility(ctx context.Context) ([]place, error) {
 		}
 	}
 	return mine, nil
+}
+
+// cut divides places where members are that are not there now. Those on either
+// side of a missing machine are told different names, and so know and claim
+// different things, though one group has both now.
+func (n *Node) cut(mine []place) []place {
+	var ends []chord.ID
+	for _, x := range n.members.all() {
+		for _, p := range positionsOf(x) {
+			ends = append(ends, p.ID)
+		}
+	}
+	var l []place
+	for _, p := range mine {
+		at := p.After
+		for _, a := range p.arc.parts(ends) {
+			part := p
+			part.arc = arc{at, a}
+			l = append(l, part)
+			at = a
+		}
+	}
+	return l
 }
 
 // inPlace reports whether the ring counts on this node in as many arcs as it

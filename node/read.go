@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/dhtfs/dhtfs/filestore"
@@ -36,18 +37,27 @@ func (f found) changes() uint64 {
 
 // read reads a name's register, in one round where that is enough to know what
 // is chosen. Where a majority of the voters does not answer, the newest record
-// that anybody has is returned unconfirmed; without one the error is ErrUnavailable.
+// that anybody has is returned unconfirmed; without one the error is ErrUnavailable,
+// or ErrVacant.
 func (n *Node) read(ctx context.Context, name string) (found, error) {
+	return n.readBy(ctx, name, 0)
+}
+
+// readBy is read with so many voters agreed, where that is more than a majority.
+// If fewer answer that is ErrUnavailable, whatever they have.
+func (n *Node) readBy(ctx context.Context, name string, need int) (found, error) {
 	h := heard{}
 	view, err := n.viewHearing(ctx, name, h)
 	if err != nil {
 		return found{}, err
 	}
 	var best found
+	vacant := false
 	for range 3 {
-		r, verdict := n.readUnder(ctx, name, view, h)
+		r, verdict := n.readUnder(ctx, name, view, h, need)
 		h = nil // the next round is to be about another list, and later
 		rec, at := r.Record()
+		vacant = r.Vacant()
 		switch verdict {
 		case register.Decided:
 			if rec != nil {
@@ -65,22 +75,29 @@ func (n *Node) read(ctx context.Context, name string) (found, error) {
 			}
 		}
 		if verdict == register.Undecided {
-			if f, err := n.keep(ctx, name, view); err == nil {
+			if f, err := n.keep(ctx, name, view, need); err == nil {
 				return f, nil
 			}
 		}
 		break
 	}
-	if best.record == nil {
-		return found{}, ErrUnavailable
+	switch {
+	case need > 0:
+		return found{}, fmt.Errorf("%w: a read quorum of %d", ErrUnavailable, need)
+	case best.record != nil:
+		return best, nil
+	case vacant:
+		return found{}, ErrVacant
 	}
-	return best, nil
+	return found{}, ErrUnavailable
 }
 
 // readUnder asks everybody under a view what they have, but for those that this
 // operation has heard already: what they answer does not depend on the view.
-func (n *Node) readUnder(ctx context.Context, name string, view register.View, h heard) (*register.Reading, register.Verdict) {
+// With a majority there, those that were silent a moment ago are not waited for.
+func (n *Node) readUnder(ctx context.Context, name string, view register.View, h heard, need int) (*register.Reading, register.Verdict) {
 	r := register.NewReading(view)
+	r.Require(need)
 	var to []MachineID
 	for _, m := range r.To() {
 		a, ok := h[m]
@@ -92,6 +109,7 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 			return r, verdict
 		}
 	}
+	w := n.awaiting(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	for range to {
 		select {
@@ -101,6 +119,9 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 				verdict = r.OnSilence(a.from)
 			} else {
 				verdict = r.OnAnswer(a.from, a.is)
+			}
+			if w.came(a.from) && verdict == register.Open && r.Enough() {
+				verdict = passOver(w, register.Open, r.OnSilence)
 			}
 			if verdict != register.Open {
 				return r, verdict
@@ -112,13 +133,17 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 	return r, register.Silent
 }
 
-// keep finishes what is half accepted: the present value is chosen once more.
-func (n *Node) keep(ctx context.Context, name string, view register.View) (found, error) {
+// keep finishes what is half accepted: the present value is chosen once more, by
+// so many voters if need is more than a majority.
+func (n *Node) keep(ctx context.Context, name string, view register.View, need int) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	o, err := n.changeFrom(ctx, name, view, register.Task{}, forGrace)
-	if errors.Is(err, ErrNotFound) {
+	o, err := n.changeFrom(ctx, name, view, register.Task{}, patience{copies: need})
+	if errors.Is(err, ErrNotFound) && need == 0 {
 		return found{view: view, confirmed: true}, nil
+	}
+	if err == nil && len(o.acceptors) < need {
+		err = ErrUnavailable
 	}
 	if err != nil {
 		return found{}, err

@@ -186,14 +186,15 @@ func (n *Node) repairRound(ctx context.Context) (*roundResult, error) {
 		n.looked(mine)
 	}
 	begun := time.Now()
-	answers, err := n.compareAll(ctx, mine)
+	parts := n.cut(mine)
+	answers, err := n.compareAll(ctx, parts)
 	if err != nil {
 		return r, err
 	}
 	r.compared = n.inPlace(mine)
 	var arcs arcs
 	var jobs []job
-	for i, p := range mine {
+	for i, p := range parts {
 		due, err := n.repairArc(p, answers[i], r)
 		if err != nil {
 			return r, err

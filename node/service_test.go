@@ -139,7 +139,7 @@ func TestFetchParts(t *testing.T) {
 		}
 		_, err := r.Members[1].Fetch(t.Context(), "empty", node.FetchOptions{Offset: 1})
 		assert.ErrorIs(t, err, node.ErrBadRange)
-		got, _, err := ringtest.Fetch(t.Context(), r.Members[1], "file", node.FetchOptions{Unconfirmed: true})
+		got, _, err := ringtest.Fetch(t.Context(), r.Members[1], "file", node.FetchOptions{Quorum: 1})
 		require.NoError(t, err)
 		assert.True(t, bytes.Equal(content, got))
 	})
@@ -150,7 +150,7 @@ func TestWhatIsNotThere(t *testing.T) {
 		for _, m := range r.Members {
 			_, err := m.Fetch(t.Context(), "nothing", node.FetchOptions{})
 			assert.ErrorIs(t, err, node.ErrNotFound)
-			_, err = m.Fetch(t.Context(), "nothing", node.FetchOptions{Unconfirmed: true})
+			_, err = m.Fetch(t.Context(), "nothing", node.FetchOptions{Quorum: 1})
 			assert.ErrorIs(t, err, node.ErrNotFound)
 			_, err = m.Stat(t.Context(), "nothing")
 			assert.ErrorIs(t, err, node.ErrNotFound)

@@ -48,12 +48,17 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 // find reads a name that is to be there: ErrNotFound otherwise, with the
 // tombstone if there is one.
 func (n *Node) find(ctx context.Context, name string) (found, error) {
+	return n.findBy(ctx, name, 0)
+}
+
+// findBy is find with so many voters agreed; see readBy.
+func (n *Node) findBy(ctx context.Context, name string, need int) (found, error) {
 	if err := filestore.ValidateName(name); err != nil {
 		return found{}, err
 	}
-	f, err := n.read(ctx, name)
+	f, err := n.readBy(ctx, name, need)
 	if err != nil {
-		if held, ok := n.heldInDoubt(name); ok && errors.Is(err, ErrUnavailable) {
+		if held, ok := n.heldInDoubt(name); ok && need == 0 && errors.Is(err, ErrUnavailable) {
 			return held, nil
 		}
 		return found{}, err

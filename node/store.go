@@ -56,7 +56,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	h.Modified = o.Modified.UnixNano()
 	if h.Op == (filestore.OpID{}) || h.IfExists != Replace && !h.isSmall() {
 		f, err := n.read(ctx, name)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrVacant) {
 			return StoreResult{}, err
 		}
 		if h.Op == (filestore.OpID{}) {
@@ -251,19 +251,27 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 	return changeReply{}, err
 }
 
-// coordinators are the machines that may coordinate a change, the best first.
+// coordinators are the machines that may coordinate a change, the best first:
+// this node, then those that answer, the owner before others.
 func (n *Node) coordinators(ctx context.Context, name string) ([]MachineID, error) {
 	p, err := n.place(ctx, chord.KeyOf(name))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	l := machinesOf(p.group())
-	if i := slices.Index(l, n.self()); i > 0 {
-		l[0], l[i] = l[i], l[0]
-	}
 	if len(l) == 0 {
 		return nil, ErrUnavailable
 	}
+	cost := func(m MachineID) int {
+		switch {
+		case m == n.self():
+			return 0
+		case n.silence.of(m): // the others may well reach it
+			return 2
+		}
+		return 1
+	}
+	slices.SortStableFunc(l, func(a, b MachineID) int { return cost(a) - cost(b) })
 	return l, nil
 }
 
@@ -280,6 +288,7 @@ func elsewhere(err error) bool {
 // storeThrough sends a store to its coordinator.
 func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {
 	s, err := n.net.Open(ctx, n.members.peer(m), streamStore, h)
+	n.silence.note(m, err)
 	if err != nil {
 		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
 	}

@@ -59,7 +59,7 @@ func TestAStrayThatIsNeededStays(t *testing.T) {
 		voter := groupOf(t, r, name)[1]
 		require.NoError(t, voter.Rot(name, 3))
 		voter.Disk.SetCapacity(1) // it cannot have a good copy now
-		_, _, err := ringtest.Fetch(t.Context(), voter, name, node.FetchOptions{Unconfirmed: true})
+		_, _, err := ringtest.Fetch(t.Context(), voter, name, node.FetchOptions{Quorum: 1})
 		require.NoError(t, err) // it has noticed, and gone on with another's copy
 		require.NoError(t, m.DropStray(t.Context(), name))
 		require.True(t, m.Has(name), "one of those that should have it has it no more")

@@ -129,10 +129,14 @@ type File struct {
 
 // FetchOptions qualify one fetch. The zero value fetches the whole file, confirmed.
 type FetchOptions struct {
-	Offset      int64 // first byte wanted
-	Length      int64 // bytes wanted; 0 or less: to the end
-	Unconfirmed bool  // take the first holder's word (-r 1)
-	Lazy        bool  // ask for the content only when it is read
+	Offset int64 // first byte wanted
+	Length int64 // bytes wanted; 0 or less: to the end
+	// Quorum is how many of the name's voters must agree on the newest version: 0,
+	// a majority, or if too few answer an unconfirmed fetch; 1, the word of the first
+	// who has it, unconfirmed; more, that many or ErrUnavailable. Between the ring's R
+	// and N.
+	Quorum int
+	Lazy   bool // ask for the content only when it is read
 }
 
 // ListOptions choose what List yields.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/dhtfs/dhtfs/internal/proctest"
+	"github.com/dhtfs/dhtfs/node/api"
 )
 
 // pluggedRing is a ring whose nodes have a network of their own.
@@ -121,26 +122,54 @@ func find(t *testing.T, at *proctest.Node, name, text string) error {
 }
 
 // TestOneWayLoss drops what one node sends to another, but not what it is sent.
-// Those two cannot talk; everybody else serves everything all the same, names
-// that either of them owns included, and afterwards they do so too.
+// Those two cannot talk; everybody serves everything all the same, these two
+// included, for each of whom the other owns names.
 func TestOneWayLoss(t *testing.T) {
 	plainOnly(t)
+	t.Parallel()
 	ring, network := pluggedRing(t, 5)
 	want := storeSome(t, ring.Nodes[0], 12)
 	order := ring.WaitWhole(t, ring.Nodes...)
+	owned := map[*proctest.Node][]string{}
+	for i := 0; len(owned[order[1]]) < 2 || len(owned[order[2]]) < 2; i++ {
+		name := fmt.Sprint("before ", i)
+		put(t, ring.Nodes[0], name, "before")
+		owner := ring.Node(ownerOf(t, ring.Nodes[0], name))
+		owned[owner] = append(owned[owner], name)
+	}
 	network.Cut(t, order[1:2], order[2:3])
-	others := ring.Except(order[1], order[2])
-	for range 2 { // before it is noticed, and after
-		for i, n := range others {
+	for round := range 2 { // before it is noticed, and after
+		began := time.Now()
+		for i, n := range ring.Nodes {
 			want.check(t, n)
 			name := fmt.Sprint("meanwhile ", i)
 			put(t, n, name, "stored")
-			assert.Equal(t, "stored", string(others[0].Run(t, "cat", name).OK(t).Stdout), n.Name)
+			assert.Equal(t, "stored", string(order[3].Run(t, "cat", name).OK(t).Stdout), n.Name)
 		}
+		for _, pair := range [][2]*proctest.Node{{order[1], order[2]}, {order[2], order[1]}} {
+			at, name := pair[0], owned[pair[1]][round]
+			assert.Equal(t, "before", string(at.Run(t, "cat", name).OK(t).Stdout), at.Name)
+			put(t, at, name, "changed")
+			assert.Equal(t, "changed", string(at.Run(t, "cat", name).OK(t).Stdout), at.Name)
+			at.Run(t, "rm", "--yes", "--", name).OK(t)
+			assert.Equal(t, 4, at.Run(t, "exists", "--", name).Code, at.Name)
+		}
+		t.Logf("round %d took %v", round, time.Since(began))
 	}
 	network.HealAll(t)
 	ring.WaitWhole(t, ring.Nodes...)
 	for _, n := range ring.Nodes {
 		want.check(t, n)
+		for _, away := range order[1:3] {
+			assert.Equal(t, 4, n.Run(t, "exists", "--", owned[away][0]).Code, n.Name)
+		}
 	}
+}
+
+// ownerOf is the name of the node that owns a file's name.
+func ownerOf(t *testing.T, at *proctest.Node, name string) string {
+	t.Helper()
+	var doc api.Locate
+	at.Run(t, "locate", "--json", "--", name).OK(t).JSON(t, &doc)
+	return doc.Owner.Name
 }

@@ -108,6 +108,8 @@ func TestRefusals(t *testing.T) {
 		"more copies to keep than that": {9, "too_few_copies", "", n.Args("store", file, "-n", "5")},
 		"fewer copies than W":           {2, "usage", "", n.Args("store", file, "-w", "1")},
 		"fewer copies than N":           {2, "usage", "", n.Args("store", file, "-n", "2")},
+		"more readers than nodes":       {11, "unavailable", "", n.Args("cat", "-r", "3", "--retry", "1ms", "file")},
+		"more readers than N":           {2, "usage", "", n.Args("cat", "-r", "4", "file")},
 		"an invite that is not there":   {4, "no_such_invite", "", n.Args("invite", "revoke", "zzz")},
 		"no path":                       {2, "usage", "", n.Args("store", "")},
 		"a node's home":                 {1, "node_home", "", n.Args("store", n.Home)},
@@ -152,6 +154,13 @@ func TestRefusals(t *testing.T) {
 		}
 		require.NoError(t, os.Chmod(file, 0))
 		refuse(t, 1, "local_file", "", n.Args("store", file, "--as", "unreadable")...)
+	})
+	t.Run("what can be had of two nodes", func(t *testing.T) {
+		for quorum, warns := range map[string]bool{"2": false, "1": true} {
+			result := n.Run(t, "cat", "-r", quorum, "file").OK(t)
+			assert.NotEmpty(t, result.Stdout)
+			assert.Equal(t, warns, strings.Contains(string(result.Stderr), "confirm"), "%s", result)
+		}
 	})
 	t.Run("nothing of it was stored", func(t *testing.T) {
 		_, names := listRing(t, n)

@@ -108,10 +108,10 @@ func (c *Client) FetchSmall(ctx context.Context, name string, o node.FetchOption
 
 func (c *Client) fetch(ctx context.Context, name string, o node.FetchOptions, inline int64) (*Content, error) {
 	query := url.Values{
-		"name":        {name},
-		"offset":      {strconv.FormatInt(o.Offset, 10)},
-		"length":      {strconv.FormatInt(max(o.Length, 0), 10)},
-		"unconfirmed": {strconv.FormatBool(o.Unconfirmed)},
+		"name":   {name},
+		"offset": {strconv.FormatInt(o.Offset, 10)},
+		"length": {strconv.FormatInt(max(o.Length, 0), 10)},
+		"quorum": {strconv.Itoa(o.Quorum)},
 	}
 	if inline > 0 && !c.noFiles.Load() {
 		query.Set("inline", strconv.FormatInt(inline, 10))

@@ -28,10 +28,10 @@ func (c *Client) StoreFile(ctx context.Context, name string, file *os.File, o no
 func (c *Client) Save(ctx context.Context, name, sum string, file *os.File, have int64, o node.FetchOptions) (Saved, error) {
 	var saved Saved
 	return saved, c.withFile(ctx, file, "/v1/save", url.Values{
-		"name":        {name},
-		"sha256":      {sum},
-		"have":        {strconv.FormatInt(have, 10)},
-		"unconfirmed": {strconv.FormatBool(o.Unconfirmed)},
+		"name":   {name},
+		"sha256": {sum},
+		"have":   {strconv.FormatInt(have, 10)},
+		"quorum": {strconv.Itoa(o.Quorum)},
 	}, &saved)
 }
 

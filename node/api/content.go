@@ -98,7 +98,7 @@ func (h *Handler) fetch(w http.ResponseWriter, r *http.Request) error {
 	p := paramsOf(r)
 	name := p.name()
 	inline := p.int64("inline")
-	o := node.FetchOptions{Offset: p.int64("offset"), Length: p.int64("length"), Unconfirmed: p.flag("unconfirmed"), Lazy: inline > 0}
+	o := node.FetchOptions{Offset: p.int64("offset"), Length: p.int64("length"), Quorum: p.small("quorum"), Lazy: inline > 0}
 	if p.err != nil {
 		return p.err
 	}

@@ -18,11 +18,11 @@
 //	PUT    /v1/file             the body is the content; answers dhtfs.stored/v1; name=, op=, base=, if_exists=,
 //	                            mode=, modified=, replicas=, quorum=, compress=
 //	DELETE /v1/file             name=, op=, base=
-//	GET    /v1/content          the content; name=, offset=, length=, unconfirmed=true;
+//	GET    /v1/content          the content; name=, offset=, length=, quorum=;
 //	                            inline= (more bytes than that are not sent, and Dhtfs-Later says so)
 //	POST   /v1/store            PUT /v1/file of the open file that comes with the call
 //	POST   /v1/save             fetches into the open file that comes with the call; answers dhtfs.saved/v1; name=,
-//	                            sha256= (of the version that is wanted), have= (bytes there from before), unconfirmed=true
+//	                            sha256= (of the version that is wanted), have= (bytes there from before), quorum=
 //	GET    /v1/invites          dhtfs.invites/v1
 //	POST   /v1/invites          body {"ttl_seconds":…,"uses":…}; answers dhtfs.invite/v1
 //	DELETE /v1/invites          id=

@@ -129,6 +129,7 @@ var kinds = []kind{
 	{filestore.ErrNoSpace, "no_space", ExitNoSpace, http.StatusInsufficientStorage},
 	{node.ErrTooFew, "too_few_copies", ExitTooFew, http.StatusServiceUnavailable},
 	{node.ErrOutcome, "outcome_unknown", ExitUnreachable, http.StatusServiceUnavailable},
+	{node.ErrVacant, "vacant", ExitUnreachable, http.StatusServiceUnavailable},
 	{node.ErrUnavailable, "unavailable", ExitUnreachable, http.StatusServiceUnavailable},
 	{node.ErrNotReady, "not_ready", ExitUnreachable, http.StatusServiceUnavailable},
 	{node.ErrLeaving, "leaving", ExitUnreachable, http.StatusServiceUnavailable},

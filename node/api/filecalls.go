@@ -45,7 +45,7 @@ func (h *Handler) save(w http.ResponseWriter, r *http.Request) error {
 	defer func() { _ = f.Close() }()
 	p := paramsOf(r)
 	name, version, have := p.name(), p.text("sha256"), p.int64("have")
-	o := node.FetchOptions{Offset: have - have%filestore.ChunkSize, Unconfirmed: p.flag("unconfirmed")}
+	o := node.FetchOptions{Offset: have - have%filestore.ChunkSize, Quorum: p.small("quorum")}
 	if p.err != nil {
 		return p.err
 	}

@@ -57,6 +57,7 @@ type Locate struct {
 	Name    string   `json:"name,omitempty"`
 	Key     string   `json:"key"`
 	Owner   Peer     `json:"owner"`
+	Vouched bool     `json:"vouched,omitempty"` // the owner does not answer this node; those next to it say it is there
 	Hops    []Hop    `json:"hops"`
 	Group   []Holder `json:"group"`
 	Seconds float64  `json:"seconds"`
@@ -92,6 +93,7 @@ func locateOf(name string, l chord.Lookup, group []node.Holder, took time.Durati
 		Name:    name,
 		Key:     l.Key.String(),
 		Owner:   peerOf(l.Owner, label),
+		Vouched: l.Vouched,
 		Hops:    make([]Hop, 0, len(l.Hops)),
 		Group:   holdersOf(group),
 		Seconds: took.Seconds(),

@@ -74,6 +74,7 @@ type Answer struct {
 	Accepted filestore.Ballot  `cbor:"3,keyasint"`
 	Record   *filestore.Record `cbor:"4,keyasint,omitempty"`
 	Held     bool              `cbor:"5,keyasint,omitempty"` // the record's content is durable at the voter
+	Vacant   bool              `cbor:"6,keyasint,omitempty"` // with DontKnow: see the knowledge of that name
 }
 
 // view is the view that the answering voter's own record stands for.

@@ -6,6 +6,7 @@ import "github.com/dhtfs/dhtfs/filestore"
 // they have. It is not safe for concurrent use.
 type Reading struct {
 	view    View
+	need    int // machines that must agree, where that is more than a majority
 	answers map[filestore.MachineID]Answer
 	lost    map[filestore.MachineID]bool
 	learned View
@@ -27,6 +28,23 @@ const (
 // NewReading begins a read under v.
 func NewReading(v View) *Reading {
 	return &Reading{view: v, learned: v, answers: map[filestore.MachineID]Answer{}, lost: map[filestore.MachineID]bool{}}
+}
+
+// Require has so many machines agree, where that is more than a majority.
+func (r *Reading) Require(machines int) { r.need = machines }
+
+// agreed reports whether machines of which something holds are as many as it takes.
+func (r *Reading) agreed(holds func(Answer) bool) bool {
+	count := 0
+	for _, m := range r.To() {
+		if a, ok := r.answers[m]; ok && holds(a) {
+			count++
+		}
+	}
+	return count >= r.need && Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+		a, ok := r.answers[m]
+		return ok && holds(a)
+	})
 }
 
 // To are the machines to be asked.
@@ -53,16 +71,12 @@ func (r *Reading) OnSilence(from filestore.MachineID) Verdict {
 }
 
 func (r *Reading) verdict() Verdict {
-	if Quorum(r.view.Voters, func(m filestore.MachineID) bool {
-		a, ok := r.answers[m]
-		return ok && a.Status == OK && a.Record == nil
-	}) {
+	if r.agreed(func(a Answer) bool { return a.Status == OK && a.Record == nil }) {
 		r.newest = Answer{}
 		return Decided
 	}
-	if r.newest.Record != nil && Quorum(r.view.Voters, func(m filestore.MachineID) bool {
-		a, ok := r.answers[m]
-		return ok && a.Record != nil && a.Accepted == r.newest.Accepted &&
+	if r.newest.Record != nil && r.agreed(func(a Answer) bool {
+		return a.Record != nil && a.Accepted == r.newest.Accepted &&
 			a.Promised.Compare(a.Accepted) <= 0 && a.Record.Voters.Equal(r.view.Voters)
 	}) {
 		return Decided
@@ -73,10 +87,19 @@ func (r *Reading) verdict() Verdict {
 	switch {
 	case r.learned.Basis.Compare(r.view.Basis) > 0:
 		return Stale
-	case Quorum(r.view.Voters, func(m filestore.MachineID) bool { return !r.lost[m] && r.answers[m].Status == OK }):
+	case r.Enough():
 		return Undecided
 	}
 	return Silent
+}
+
+// Enough reports whether as many have answered as it takes, whatever they said.
+func (r *Reading) Enough() bool { return r.agreed(func(a Answer) bool { return a.Status == OK }) }
+
+// Vacant reports whether a majority answers, has no record, and is not to know of
+// one: those who knew the name's range are away.
+func (r *Reading) Vacant() bool {
+	return r.newest.Record == nil && r.agreed(func(a Answer) bool { return a.Status == OK || a.Vacant })
 }
 
 // Record is the newest record seen, and the ballot it was accepted under; after

@@ -64,6 +64,7 @@ type Round struct {
 
 	conflicted bool
 	lost       map[filestore.MachineID]bool // refused, ignorant or silent
+	vacant     map[filestore.MachineID]bool // of them, those that let a name be created all the same
 	best       *filestore.Record
 	bestAt     filestore.Ballot
 	proposal   filestore.Record
@@ -98,7 +99,7 @@ func (r *Round) starts() bool {
 
 func (r *Round) reset() {
 	r.granted = map[filestore.MachineID]filestore.Ballot{}
-	r.lost = map[filestore.MachineID]bool{}
+	r.lost, r.vacant = map[filestore.MachineID]bool{}, map[filestore.MachineID]bool{}
 }
 
 // Prepare is the first message and the machines it goes to. A round that takes
@@ -124,7 +125,10 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	if a.Record != nil && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
 		r.best, r.bestAt = a.Record, a.Accepted
 	}
-	if !Quorum(r.quorum, r.has) || r.task.Force && r.bestAt.Compare(r.view.Basis) < 0 {
+	switch {
+	case !Quorum(r.quorum, r.has):
+		return r.wanting()
+	case r.task.Force && r.bestAt.Compare(r.view.Basis) < 0:
 		return Wait
 	}
 	return r.propose()
@@ -134,6 +138,9 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 func (r *Round) propose() Next {
 	if r.best == nil && !r.view.Basis.IsZero() {
 		return Again // the view stems from a record that none of these has seen
+	}
+	if len(r.vacant) > 0 && !Quorum(r.quorum, r.has) {
+		return r.create()
 	}
 	p := filestore.Record{Branch: r.view.Branch}
 	if r.best != nil {
@@ -164,6 +171,28 @@ func (r *Round) propose() Next {
 	r.quorum = p.Voters
 	r.reset()
 	return Propose
+}
+
+// create computes the first record of a name of which nobody there can tell
+// whether it exists: in a branch of its own, so that a record that comes back
+// gives way to nothing unseen. Anything but a store would say that there is none.
+func (r *Round) create() Next {
+	p := filestore.Record{Branch: branchOf(filestore.Branch{}, r.ballot, r.view.Voters.New), Voters: r.view.Voters}
+	if c := r.task.Change; c == nil || r.apply(c, &p) != Propose || r.result != filestore.ResultStored {
+		return Again
+	}
+	p.Forced = true
+	r.proposal, r.accepting = p, true
+	r.reset()
+	return Propose
+}
+
+// mayCreate: everybody has answered or will not, nobody has a record, and those
+// who let the name be created are a majority with those who know that there is none.
+func (r *Round) mayCreate() bool {
+	return !r.accepting && len(r.vacant) > 0 && r.best == nil && len(r.met) == 0 && r.view.Basis.IsZero() && !r.Objected() &&
+		!r.awaits() &&
+		Quorum(r.quorum, func(m filestore.MachineID) bool { return r.has(m) || r.vacant[m] })
 }
 
 // mayDropOld: the very joint record that the view stands for is accepted by a
@@ -239,6 +268,9 @@ func (r *Round) OnSilence(from filestore.MachineID) Next {
 // refused notes an answer that counts towards no quorum.
 func (r *Round) refused(from filestore.MachineID, a Answer) Next {
 	r.lost[from] = true
+	if a.Status == DontKnow && a.Vacant {
+		r.vacant[from] = true
+	}
 	if a.Promised.Compare(r.outbid) > 0 {
 		r.outbid = a.Promised
 	}
@@ -249,13 +281,34 @@ func (r *Round) refused(from filestore.MachineID, a Answer) Next {
 	if a.Status == OtherList && a.Record != nil && a.Accepted.Compare(r.learned.Basis) > 0 {
 		r.learned = a.view()
 	}
+	return r.wanting()
+}
+
+// wanting is what to do without the answer of another machine, or with one more
+// that is not enough.
+func (r *Round) wanting() Next {
 	switch {
 	case r.accepting && Quorum(r.quorum, r.has):
 		return Chosen
 	case Quorum(r.quorum, func(m filestore.MachineID) bool { return !r.lost[m] }):
 		return Wait
+	case r.mayCreate():
+		return r.propose()
+	case !r.accepting && len(r.vacant) > 0 && !r.Objected() && r.awaits():
+		return Wait
 	}
 	return Again
+}
+
+// awaits: somebody has neither answered nor been given up.
+func (r *Round) awaits() bool {
+	return slices.ContainsFunc(r.quorum.All(), func(m filestore.MachineID) bool { return !r.has(m) && !r.lost[m] })
+}
+
+// Objected reports whether a machine has refused because of what it has promised
+// or accepted to others.
+func (r *Round) Objected() bool {
+	return r.conflicted || r.outbid.Compare(r.ballot) > 0 || r.learned.Basis.Compare(r.view.Basis) > 0
 }
 
 func (r *Round) has(m filestore.MachineID) bool {

@@ -15,13 +15,17 @@ const (
 	// Authoritative: the voter has all names of the key's range, so that
 	// having no record means that there is none.
 	Authoritative
+	// Vacant: nobody who answers has known the range for long. Whether there is a
+	// record remains unknown, but a name may be created: if it turns out that there
+	// was one, the two are different branches.
+	Vacant
 )
 
 // OnRead answers a read. It changes nothing.
 func OnRead(r filestore.Register, k Knowledge) Answer {
 	a := answer(OK, r)
 	if r.Record == nil && k != Authoritative {
-		a.Status = DontKnow
+		a.Status, a.Vacant = DontKnow, k == Vacant
 	}
 	return a
 }
@@ -43,7 +47,9 @@ func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Know
 	}
 	r.Promised = m.Ballot
 	if r.Record == nil && k != Authoritative && !m.joins(self) && !m.missedBy(self, k) {
-		return r, answer(DontKnow, r)
+		a := answer(DontKnow, r)
+		a.Vacant = k == Vacant && m.View.Basis.IsZero()
+		return r, a
 	}
 	return r, answer(OK, r)
 }
