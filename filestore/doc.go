@@ -54,6 +54,10 @@
 //   - a visible file is one whole content, never a mix;
 //   - nothing temporary is left once Open has returned.
 //
+// Whole chunks go past the system's memory on their way to the disk and back, where
+// system and file system know how (Linux; reading wants 6.5). What somebody else has
+// had read into memory is taken from there.
+//
 // Bytes are checked against their hashes each time they are read, or by whoever
 // asked for them, see Content.ReadUnchecked. What does
 // not match is never given out, and never again looked at: the file goes into

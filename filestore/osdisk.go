@@ -132,12 +132,16 @@ const writebackStep = 8 << 20
 type osFile struct {
 	*os.File
 	written, begun int64
+	direct         direct
 }
 
 func (f *osFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
+	n, err := f.append(p)
 	f.written += int64(n)
-	if f.written-f.begun >= writebackStep {
+	switch {
+	case f.direct.on:
+		f.begun = f.written
+	case f.written-f.begun >= writebackStep:
 		beginWriteback(f.File, f.begun, f.written-f.begun)
 		f.begun = f.written
 	}
