@@ -57,6 +57,7 @@ type Store struct {
 	tab      table
 	commits  *batcher[[]write]
 	flushes  *batcher[struct{}]
+	installs *batcher[*placing]
 	syncs    map[string]*batcher[struct{}] // of directories
 	gates    gates                         // by visible path
 	counter  counter
@@ -122,6 +123,7 @@ func Open(o Options) (*Store, error) {
 		s.onDegrade = func() {}
 	}
 	s.commits = newBatcher(s.runCommits)
+	s.installs = newBatcher(s.runInstalls)
 	s.flushes = newBatcher(func([]struct{}) error { return s.flush() })
 
 	var err error
