@@ -32,7 +32,7 @@ func sign(id *trust.Identity, rec *filestore.Record) {
 func (n *Node) checkPublished(ctx context.Context, rec *filestore.Record, from MachineID) error {
 	key, err := n.publisherKey(ctx, rec.Publisher, from)
 	if err == nil {
-		err = trust.Verify(key, recordDomain, rec.Statement(), rec.Signature)
+		err = n.verified.check(key, rec)
 	}
 	if err != nil {
 		n.log.Warn("refused a record", "name", rec.Name, "publisher", n.members.label(rec.Publisher),
