@@ -143,7 +143,7 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	if err != nil {
 		return got, err
 	}
-	if local, got.action, err = f.settle(local, content.File); err != nil {
+	if local, got.action, err = f.settle(f.target, local, content.File); err != nil {
 		return got, err
 	}
 	got.path = f.target.path(local)
@@ -175,8 +175,8 @@ func (f *fetcher) open(ctx context.Context, name string) (*api.Content, error) {
 }
 
 // settle decides, with --conflict, where a file goes or that it stays away.
-func (f *fetcher) settle(local string, file api.File) (to, action string, err error) {
-	info, err := f.target.root.Lstat(local)
+func (f *fetcher) settle(t *target, local string, file api.File) (to, action string, err error) {
+	info, err := t.root.Lstat(local)
 	if errors.Is(err, fs.ErrNotExist) {
 		return local, "fetched", nil
 	}
@@ -184,7 +184,7 @@ func (f *fetcher) settle(local string, file api.File) (to, action string, err er
 		return local, "", writing(err)
 	}
 	if info.Mode().IsRegular() && !f.options.partial() {
-		same, err := f.target.identical(local, file)
+		same, err := t.identical(local, file)
 		if err != nil || same {
 			return local, "identical", err
 		}
@@ -193,12 +193,12 @@ func (f *fetcher) settle(local string, file api.File) (to, action string, err er
 	case f.options.conflict == "skip":
 		return local, "skipped", nil
 	case f.options.conflict == "rename":
-		to, err := f.target.free(local)
+		to, err := t.free(local)
 		return to, "fetched", err
 	case f.options.conflict == "overwrite" && !info.IsDir():
 		return local, "fetched", nil
 	}
-	return local, "", occupied(f.target.path(local))
+	return local, "", occupied(t.path(local))
 }
 
 // fill makes the temporary file part the content's, going on with what an
@@ -212,7 +212,7 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 	if content.Later {
 		err := f.inTurn(ctx, func() error { return f.save(ctx, file, got) })
 		if err == nil {
-			return f.finish(file, part, got.file)
+			return f.finish(f.target, file, part, got.file)
 		}
 		if !errors.Is(err, api.ErrNoFile) {
 			return err
@@ -249,7 +249,7 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 		return damaged(got.file.Name)
 	}
 	got.verified = !f.options.partial()
-	return f.finish(file, part, got.file)
+	return f.finish(f.target, file, part, got.file)
 }
 
 // inTurn does what takes much of the machine when few others do.
@@ -307,7 +307,7 @@ func (f *fetcher) resume(file *os.File, check sum) (int64, error) {
 }
 
 // finish gives the temporary file its permissions and time.
-func (f *fetcher) finish(file *os.File, part string, record api.File) error {
+func (f *fetcher) finish(t *target, file *os.File, part string, record api.File) error {
 	mode, err := strconv.ParseUint(record.Mode, 8, 9)
 	if err != nil {
 		mode = 0o644
@@ -323,5 +323,5 @@ func (f *fetcher) finish(file *os.File, part string, record api.File) error {
 	if record.Modified.IsZero() {
 		return nil
 	}
-	return writing(f.target.root.Chtimes(part, record.Modified, record.Modified))
+	return writing(t.root.Chtimes(part, record.Modified, record.Modified))
 }

@@ -31,7 +31,7 @@ func (o *fetchOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.output, "output", "o", ".", "`DIR|FILE|-` to fetch to; - is standard output")
 	f.StringVar(&o.conflict, "conflict", "fail", "when another file is there already: fail, skip, overwrite or rename")
 	f.BoolVar(&o.fsync, "fsync", false, "do not end before the files are safe on disk")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "fetch this many files at once (default: 4 large ones, or up to 32 small ones)")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "fetch this many files at once (default: 4 large ones, or some hundred small ones)")
 	o.addContentFlags(f)
 }
 
@@ -123,16 +123,28 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 		a.documents = a.stderr
 	}
 	f.progress = a.newProgress("fetching", 0)
+	f.all(ctx, names)
+	f.progress.end()
+	return f.report.end()
+}
+
+// all fetches the names: into files many at a time, otherwise one by one.
+func (f *fetcher) all(ctx context.Context, names []string) {
 	jobs := newJobs(f.options.jobs)
 	f.large = newJobs(f.options.jobs)
+	together := f.options.jobs != 1 && len(names) > 1 && f.stdout == nil && !f.options.partial()
+	if together {
+		batches := newBatches(f.options.jobs, len(names))
+		batches.run(ctx, func(from, to int) { f.many(ctx, names[from:to], jobs) })
+		batches.wait()
+		names = nil
+	}
 	for _, name := range names {
 		if !jobs.run(ctx, false, func() { f.one(ctx, name) }) {
 			break
 		}
 	}
 	jobs.wait()
-	f.progress.end()
-	return f.report.end()
 }
 
 // fetchedLine is an item of `fetch --json`.
@@ -164,7 +176,11 @@ func (f *fetcher) one(ctx context.Context, name string) {
 		f.report.fail(ctx, name, err)
 		return
 	}
-	took := time.Since(start)
+	f.tell(name, got, time.Since(start))
+}
+
+// tell reports what became of one file.
+func (f *fetcher) tell(name string, got fetchResult, took time.Duration) {
 	line := fetchedLine{
 		Type:      "item",
 		Name:      name,
@@ -183,11 +199,13 @@ func (f *fetcher) one(ctx context.Context, name string) {
 	}
 	switch got.action {
 	case "identical":
-		f.report.item(skipped, 0, line, fmt.Sprintf("%s  %s  already there, identical", escape(got.path), size(line.Size)))
+		f.report.item(skipped, 0, line, func() string {
+			return fmt.Sprintf("%s  %s  already there, identical", escape(got.path), size(line.Size))
+		})
 	case "skipped":
-		f.report.item(skipped, 0, line, escape(got.path)+"  skipped: another file is there")
+		f.report.item(skipped, 0, line, func() string { return escape(got.path) + "  skipped: another file is there" })
 	default:
-		f.report.item(done, got.bytes, line, fetchedText(got, took))
+		f.report.item(done, got.bytes, line, func() string { return fetchedText(got, took) })
 	}
 }
 

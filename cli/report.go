@@ -60,8 +60,8 @@ func newReport(a *app, verb string, items int) *report {
 	return &report{app: a, verb: verb, items: items, start: time.Now()}
 }
 
-// item prints an item that went well: doc with --json, else text.
-func (r *report) item(how outcome, bytes int64, doc any, text string) {
+// item prints an item that went well: doc with --json, else text, unless nothing is.
+func (r *report) item(how outcome, bytes int64, doc any, text func() string) {
 	r.mu.Lock()
 	r.counts[how]++
 	r.bytes += bytes
@@ -70,7 +70,7 @@ func (r *report) item(how outcome, bytes int64, doc any, text string) {
 	case r.app.global.json:
 		_ = r.app.printJSON(doc)
 	case !r.quiet && !r.app.global.quiet:
-		r.app.printf("%s\n", text)
+		r.app.printf("%s\n", text())
 	}
 }
 

@@ -49,7 +49,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 			report.fail(ctx, name, err)
 			continue
 		}
-		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, "removed "+escape(name))
+		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, func() string { return "removed " + escape(name) })
 	}
 	return report.end()
 }

@@ -40,7 +40,7 @@ func (o *storeOptions) AddFlags(f *pflag.FlagSet) {
 	f.IntVarP(&o.quorum, "write-quorum", "w", 0, "wait for this many copies: more than the ring's own number")
 	f.StringVar(&o.compress, "compress", "auto", "on the wire: auto, off, or 1 (fast) to 4 (small)")
 	f.Var(&o.limit, "limit", "send no faster than this `RATE`, like 5MiB/s")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "store this many files at once (default: 4 large ones, or up to 32 small ones)")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "store this many files at once (default: 4 large ones, or some hundred small ones)")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out what matches `GLOB`: file and folder names, or paths in the folder")
 	f.DurationVar(&o.retry, "retry", retryTime, "go on trying for this `TIME` while too few nodes answer")
 	_ = f.MarkHidden("retry")
@@ -118,15 +118,27 @@ func runStore(ctx context.Context, a *app, o storeOptions, args []string) error 
 		report:   newReport(a, "stored", len(uploads)),
 		progress: a.newProgress("storing", total(uploads)),
 	}
-	jobs := newJobs(o.jobs)
-	for _, u := range uploads {
-		if !jobs.run(ctx, u.path == "" || u.info != nil && u.info.Size() > smallJob, func() { s.one(ctx, u) }) {
+	s.all(ctx, uploads)
+	s.progress.end()
+	return s.report.end()
+}
+
+// all stores the uploads: small files many at a time, the others one by one.
+func (s *storer) all(ctx context.Context, uploads []upload) {
+	small, others := uploads[:0:0], uploads
+	if s.options.jobs != 1 {
+		small, others = split(uploads, upload.isSmall)
+	}
+	jobs := newJobs(s.options.jobs)
+	batches := newBatches(s.options.jobs, len(small))
+	batches.run(ctx, func(from, to int) { s.many(ctx, small[from:to], jobs) })
+	for _, u := range others {
+		if !jobs.run(ctx, u.path == "" || u.info != nil && u.info.Size() > smallJob, func() { s.one(ctx, u, newStoring()) }) {
 			break
 		}
 	}
+	batches.wait()
 	jobs.wait()
-	s.progress.end()
-	return s.report.end()
 }
 
 // storer stores files.
@@ -155,42 +167,56 @@ type storedLine struct {
 }
 
 // one stores one file and reports it.
-func (s *storer) one(ctx context.Context, u upload) {
+func (s *storer) one(ctx context.Context, u upload, o storing) {
 	start := time.Now()
-	stored, err := s.store(ctx, u)
+	stored, err := s.store(ctx, u, o)
 	if err != nil {
 		s.report.fail(ctx, u.name, s.explain(ctx, err))
 		return
 	}
+	brief := api.StoredBriefly{
+		Action: stored.Action, SHA256: stored.File.SHA256, Size: stored.File.Size, Sent: stored.Sent,
+		Copies: stored.Copies, Want: stored.Want, Lacking: stored.Lacking,
+	}
+	for _, h := range stored.Nodes {
+		brief.Nodes = append(brief.Nodes, h.Name)
+	}
+	s.tell(u.name, brief, time.Since(start))
+}
+
+// tell reports what became of one file.
+func (s *storer) tell(name string, stored api.StoredBriefly, took time.Duration) {
 	line := storedLine{
 		Type:   "item",
-		Name:   u.name,
+		Name:   name,
 		Action: stored.Action,
-		Size:   stored.File.Size,
+		Size:   stored.Size,
 		Sent:   stored.Sent,
 		Copies: stored.Copies,
 		Want:   stored.Want,
-		Nodes:  make([]string, 0, len(stored.Nodes)),
-		SHA256: stored.File.SHA256,
+		Nodes:  append([]string{}, stored.Nodes...),
+		SHA256: stored.SHA256,
 
 		Lacking: stored.Lacking,
 	}
-	for _, h := range stored.Nodes {
-		line.Nodes = append(line.Nodes, h.Name)
-	}
 	switch node.Action(stored.Action) {
 	case node.Identical:
-		s.report.item(skipped, 0, line, fmt.Sprintf("%s  %s  already stored, identical", escape(u.name), size(line.Size)))
+		s.report.item(skipped, 0, line, func() string {
+			return fmt.Sprintf("%s  %s  already stored, identical", escape(name), size(line.Size))
+		})
 	case node.Skipped:
-		s.report.item(skipped, 0, line, escape(u.name)+"  skipped: other content is stored under this name")
+		s.report.item(skipped, 0, line, func() string {
+			return escape(name) + "  skipped: other content is stored under this name"
+		})
 	default:
-		s.report.item(done, line.Size, line, storedText(line, time.Since(start)))
-		s.warnOfCopies(u.name, stored)
+		s.report.item(done, line.Size, line, func() string { return storedText(line, took) })
+		s.warnOfCopies(line)
 	}
 }
 
 // warnOfCopies tells of the copies that a store did not get.
-func (s *storer) warnOfCopies(name string, stored api.Stored) {
+func (s *storer) warnOfCopies(stored storedLine) {
+	name := stored.Name
 	for _, l := range stored.Lacking {
 		switch l.ID {
 		case "no_space":

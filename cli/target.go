@@ -20,6 +20,7 @@ type target struct {
 	shown  string   // before the names of files when they are printed
 	file   string   // the one file's name in root; empty: each file under its own name
 	stream *os.File // set alone when the target is a device or a pipe
+	dir    *os.File // root itself, of a folder in which all names are plain; else nil
 }
 
 // openTarget reads -o: an existing folder, or a path that ends in a slash, is
@@ -63,6 +64,9 @@ func (t *target) close() {
 	if t.stream != nil {
 		_ = t.stream.Close()
 	}
+	if t.dir != nil {
+		_ = t.dir.Close()
+	}
 }
 
 // place returns where the file name goes, relative to root, and makes the
@@ -71,12 +75,21 @@ func (t *target) place(name string) (string, error) {
 	if t.file != "" {
 		return t.file, nil
 	}
-	local := filepath.FromSlash(name)
-	if !filepath.IsLocal(local) || local == "." || filepath.ToSlash(filepath.Clean(local)) != name {
-		return "", withHint(usagef("%q is no safe name for a file here", name), "-o FILE gives it another one")
+	local, err := localName(name)
+	if err != nil {
+		return "", err
 	}
 	if err := t.root.MkdirAll(filepath.Dir(local), 0o777); err != nil {
 		return "", writing(err)
+	}
+	return local, nil
+}
+
+// localName is a name of the ring as a path here, if it is safe as one.
+func localName(name string) (string, error) {
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) || local == "." || filepath.ToSlash(filepath.Clean(local)) != name {
+		return "", withHint(usagef("%q is no safe name for a file here", name), "-o FILE gives it another one")
 	}
 	return local, nil
 }
@@ -156,9 +169,17 @@ func (t *target) publish(part, local string, overwrite bool) error {
 	if overwrite {
 		return writing(t.root.Rename(part, local))
 	}
-	err := t.root.Link(part, local)
+	err := errors.ErrUnsupported
+	if t.dir != nil {
+		err = renameNew(t.dir, part, local)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		if err = t.root.Link(part, local); err == nil {
+			return writing(t.root.Remove(part))
+		}
+	}
 	if err == nil {
-		return writing(t.root.Remove(part))
+		return nil
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return occupied(t.path(local))

@@ -231,7 +231,7 @@ func TestStoreTriesAgainWithTheSameOperation(t *testing.T) {
 		return nil
 	}}
 	s := testStorer(t, d)
-	stored, err := s.store(t.Context(), fileUpload(t, "hello"))
+	stored, err := s.store(t.Context(), fileUpload(t, "hello"), newStoring())
 	require.NoError(t, err)
 	assert.Equal(t, "stored", stored.Action)
 	assert.Equal(t, "hello", string(d.stored))
@@ -244,7 +244,7 @@ func TestStoreTriesAgainWithTheSameOperation(t *testing.T) {
 func TestStoreDoesNotTryAgainWhatIsFinal(t *testing.T) {
 	for _, final := range []error{node.ErrExists, node.ErrTooFew} {
 		d := &fakeDaemon{refuse: func(int) *api.Error { return api.Describe(final) }}
-		_, err := testStorer(t, d).store(t.Context(), fileUpload(t, "hello"))
+		_, err := testStorer(t, d).store(t.Context(), fileUpload(t, "hello"), newStoring())
 		require.ErrorIs(t, err, final)
 		assert.Len(t, d.ops, 1)
 	}
@@ -252,7 +252,7 @@ func TestStoreDoesNotTryAgainWhatIsFinal(t *testing.T) {
 
 func TestStandardInputIsSentOnce(t *testing.T) {
 	d := &fakeDaemon{refuse: func(int) *api.Error { return api.Describe(node.ErrUnavailable) }}
-	_, err := testStorer(t, d).store(t.Context(), upload{name: "f"})
+	_, err := testStorer(t, d).store(t.Context(), upload{name: "f"}, newStoring())
 	require.ErrorIs(t, err, node.ErrUnavailable)
 	assert.Len(t, d.ops, 1)
 }
@@ -267,7 +267,7 @@ func TestStandardInputIsTriedAgainWhileNobodyHasReadIt(t *testing.T) {
 	}}
 	s := testStorer(t, d)
 	s.app.stdin = strings.NewReader("hello")
-	_, err := s.store(t.Context(), upload{name: "f"})
+	_, err := s.store(t.Context(), upload{name: "f"}, newStoring())
 	require.NoError(t, err)
 	assert.Equal(t, "hello", string(d.stored))
 	require.Len(t, d.ops, 2)
@@ -315,7 +315,7 @@ func TestAFileThatCannotBeReadIsNoFailureOfTheRing(t *testing.T) {
 	u := fileUpload(t, "hello")
 	require.NoError(t, os.Remove(u.path))
 	s := testStorer(t, &fakeDaemon{refuse: func(int) *api.Error { return nil }})
-	_, err := s.store(t.Context(), u)
+	_, err := s.store(t.Context(), u, newStoring())
 	assert.Equal(t, "local_file", api.Describe(err).ID)
 }
 

@@ -49,9 +49,23 @@ func total(uploads []upload) int64 {
 	return sum
 }
 
+// isSmall reports whether the file goes together with others in one call.
+func (u upload) isSmall() bool {
+	return u.error == nil && u.path != "" && 0 < u.info.Size() && u.info.Size() <= api.MaxInline && checkName(u.name) == nil
+}
+
+// storing is one store: in every attempt it has the same operation ID and base.
+type storing struct {
+	op    filestore.OpID
+	base  uint64
+	known bool // base is
+}
+
+func newStoring() storing { return storing{op: node.NewOp()} }
+
 // store brings one file to the ring, and no content where the ring has it
 // already or would refuse it.
-func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
+func (s *storer) store(ctx context.Context, u upload, o storing) (api.Stored, error) {
 	if u.error != nil {
 		return api.Stored{}, u.error
 	}
@@ -59,8 +73,6 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 		return api.Stored{}, err
 	}
 	var stored api.Stored
-	op := node.NewOp()
-	base, known := uint64(0), false
 	told := false
 	again := func(err error) {
 		if !told {
@@ -69,7 +81,7 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 		told = true
 	}
 	err := retry(ctx, s.options.retry, again, func(int) error {
-		if !known {
+		if !o.known {
 			found, settled, err := s.look(ctx, u)
 			if err != nil {
 				return err
@@ -78,10 +90,10 @@ func (s *storer) store(ctx context.Context, u upload) (api.Stored, error) {
 				stored = api.Stored{Action: found.action, File: found.File, Copies: found.Copies, Want: found.Want, Nodes: found.durable()}
 				return nil
 			}
-			base, known = found.Changes, true
+			o.base, o.known = found.Changes, true
 		}
 		var err error
-		stored, err = s.send(ctx, u, op, base)
+		stored, err = s.send(ctx, u, o)
 		return err
 	})
 	return stored, err
@@ -178,17 +190,9 @@ func (s *storer) hash(u upload) (string, error) {
 }
 
 // send makes one attempt to store the content of u.
-func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uint64) (api.Stored, error) {
-	options := node.StoreOptions{
-		Op:       op,
-		Base:     base,
-		IfExists: s.ifExists(),
-		Mode:     0o644,
-		Modified: time.Now(),
-		Replicas: s.options.replicas,
-		Quorum:   s.options.quorum,
-		Compress: s.options.compress,
-	}
+func (s *storer) send(ctx context.Context, u upload, o storing) (api.Stored, error) {
+	options := s.shared()
+	options.Op, options.Base, options.Mode, options.Modified = o.op, o.base, 0o644, time.Now()
 	stdin := &gate{r: s.app.stdin}
 	content := io.Reader(stdin)
 	if u.path != "" {
@@ -209,10 +213,7 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 		}
 		content = api.NewSteadyReader(file, before, before.Name())
 	}
-	if s.limiter != nil {
-		content = &limitedReader{r: content, wait: func(n int) error { return s.limiter.WaitN(ctx, n) }}
-	}
-	counted := s.progress.reader(content)
+	counted := s.progress.reader(s.limited(ctx, content))
 	stored, err := s.client.Store(ctx, u.name, counted, options)
 	if err != nil {
 		counted.withdraw()
@@ -221,6 +222,21 @@ func (s *storer) send(ctx context.Context, u upload, op filestore.OpID, base uin
 		}
 	}
 	return stored, err
+}
+
+// shared are the options that all files of the command have.
+func (s *storer) shared() node.StoreOptions {
+	return node.StoreOptions{
+		IfExists: s.ifExists(), Replicas: s.options.replicas, Quorum: s.options.quorum, Compress: s.options.compress,
+	}
+}
+
+// limited reads no faster than --limit allows.
+func (s *storer) limited(ctx context.Context, r io.Reader) io.Reader {
+	if s.limiter == nil {
+		return r
+	}
+	return &limitedReader{r: r, wait: func(n int) error { return s.limiter.WaitN(ctx, n) }}
 }
 
 // handOver is from which size on the daemon reads and writes a file by itself.

@@ -29,10 +29,14 @@ type Disk interface {
 	rename(from, to string) error          // replaces to, atomically
 	remove(path string) error
 	touch(path string, mode fs.FileMode, modified time.Time) error // zero time: leave it
-	syncDir(dir string) error                                      // makes creates, renames and removes in dir durable
-	flush(files []string) error                                    // sync of all of them and syncDir of where they are
-	free() (int64, error)                                          // bytes that may still be written
-	setAside() error                                               // keeps reserveSize of them for giveBack, unless it does already
+	// install makes files of dir, see placing. Nothing is synced. When there is no such
+	// directory the first of them, if not all, is fs.ErrNotExist.
+	install(dir string, files []*placing)
+	readAll(path string, size int64) ([]byte, error) // the first size bytes; an error if there are fewer
+	syncDir(dir string) error                        // makes creates, renames and removes in dir durable
+	flush(files []string) error                      // sync of all of them and syncDir of where they are
+	free() (int64, error)                            // bytes that may still be written
+	setAside() error                                 // keeps reserveSize of them for giveBack, unless it does already
 	giveBack() error
 	path(path string) string // for people
 }

@@ -331,6 +331,10 @@ func (d *MemDisk) touch(path string, mode fs.FileMode, modified time.Time) error
 	return nil
 }
 
+func (d *MemDisk) install(_ string, files []*placing) { installEach(d, files) }
+
+func (d *MemDisk) readAll(path string, size int64) ([]byte, error) { return readAllEach(d, path, size) }
+
 func (d *MemDisk) flush(files []string) error { return flushEach(d, files) }
 
 func (d *MemDisk) free() (int64, error) {

@@ -92,16 +92,6 @@ func (st *Stage) contentWrite() write {
 	return write{key, binary.BigEndian.AppendUint32(bytes.Clone(st.small), checksum(key, st.small))}
 }
 
-// writeOut makes the file of a small content that the table has.
-func (s *Store) writeOut(at string, content []byte) error {
-	f, err := s.create(at)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	return s.fail(errors.Join(err, f.Close()))
-}
-
 // note remembers that the file of e, at visible, is not durable, and reports
 // whether there are too many such.
 func (s *Store) note(e *entry, visible string) (full bool) {

@@ -8,7 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 )
 
 // tempPrefix begins the names of temporary files. A name never escapes to
@@ -73,15 +72,19 @@ func (s *Store) Stage(name string, size int64) (*Stage, error) {
 func (s *Store) create(at string) (file, error) {
 	f, err := s.disk.create(at)
 	if errors.Is(err, fs.ErrNotExist) {
-		dir := path.Dir(at)
-		if err = s.disk.mkdir(dir); err == nil {
-			err = s.syncDir(path.Dir(dir))
-		}
-		if err == nil {
+		if err = s.remake(path.Dir(at)); err == nil {
 			f, err = s.disk.create(at)
 		}
 	}
 	return f, s.fail(err)
+}
+
+// remake makes a directory again that somebody has removed.
+func (s *Store) remake(dir string) error {
+	if err := s.disk.mkdir(dir); err != nil {
+		return err
+	}
+	return s.syncDir(path.Dir(dir))
 }
 
 // mayStage finds out early what Update would refuse. It waits its turn, since
@@ -231,31 +234,6 @@ func (st *Stage) seal(rec *Record) error {
 	s.sealed[st.name] = append(s.sealed[st.name], st)
 	s.mu.Unlock()
 	return nil
-}
-
-// dress gives a file the mode, time and attribute of its record. They are a
-// convenience: where the file system refuses one, the content still counts.
-func (s *Store) dress(f file, at string, e *entry) {
-	if s.hasAttrs {
-		value, err := e.encode(nil)
-		if err == nil {
-			err = f.setAttr(value)
-		}
-		if err != nil {
-			s.log.Warn("cannot set the extended attribute", "name", e.Record.Name, "err", err)
-		}
-	}
-	mode := fs.FileMode(e.Record.Mode) & fs.ModePerm
-	if mode == 0 {
-		mode = 0o644
-	}
-	var modified time.Time
-	if e.Record.Modified != 0 {
-		modified = time.Unix(0, e.Record.Modified)
-	}
-	if err := s.disk.touch(at, mode|0o600, modified); err != nil {
-		s.log.Warn("cannot set mode and time", "name", e.Record.Name, "err", err)
-	}
 }
 
 // Discard removes the content unless a register has accepted it. It may be

@@ -58,6 +58,7 @@ type Store struct {
 	decoded  decoded
 	commits  *batcher[[]write]
 	flushes  *batcher[struct{}]
+	installs *batcher[*placing]
 	syncs    map[string]*batcher[struct{}] // of directories
 	gates    gates                         // by visible path
 	counter  counter
@@ -123,6 +124,7 @@ func Open(o Options) (*Store, error) {
 		s.onDegrade = func() {}
 	}
 	s.commits = newBatcher(s.runCommits)
+	s.installs = newBatcher(s.runInstalls)
 	s.flushes = newBatcher(func([]struct{}) error { return s.flush() })
 
 	var err error

@@ -172,10 +172,7 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 // settleSmall writes the file of content that the commit has put into the table.
 // The gate is held: who flushes takes none.
 func (s *Store) settleSmall(visible string, e *entry, content []byte) error {
-	if err := s.writeOut(e.File, content); err != nil {
-		return err
-	}
-	if _, err := s.rename(visible, e); err != nil {
+	if err := s.install(visible, e, content); err != nil {
 		return err
 	}
 	if s.note(e, visible) {

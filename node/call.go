@@ -58,11 +58,24 @@ func (n *Node) call(ctx context.Context, m MachineID, kind uint16, req, resp any
 	return err
 }
 
+// votedReply is about how many bytes a voter's answer or a coordinator's has.
+const votedReply = 1 << 10
+
+// askVoter is call for what voters are asked: questions about many names at once go
+// together, and their answers share a commit.
+func (n *Node) askVoter(ctx context.Context, m MachineID, kind uint16, req, resp any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	err := n.net.CallJoined(ctx, n.members.peer(m), kind, req, resp, votedReply)
+	n.silence.note(m, err)
+	return err
+}
+
 func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a register.Answer, err error) {
 	if m == n.self() {
 		return n.onRead(readRequest{Name: name})
 	}
-	if err = n.call(ctx, m, callRead, readRequest{Name: name}, &a); err == nil {
+	if err = n.askVoter(ctx, m, callRead, readRequest{Name: name}, &a); err == nil {
 		err = n.checkRecord(ctx, m, name, a.Record)
 	}
 	return a, err
@@ -72,7 +85,7 @@ func (n *Node) sendPrepare(ctx context.Context, m MachineID, p register.Prepare)
 	if m == n.self() {
 		return n.onPrepare(p)
 	}
-	if err = n.call(ctx, m, callPrepare, p, &a); err == nil {
+	if err = n.askVoter(ctx, m, callPrepare, p, &a); err == nil {
 		err = n.checkRecord(ctx, m, p.Name, a.Record)
 	}
 	return a, err
@@ -82,7 +95,7 @@ func (n *Node) sendAccept(ctx context.Context, m MachineID, p register.Accept) (
 	if m == n.self() {
 		return n.onAccept(ctx, p, m)
 	}
-	if err = n.call(ctx, m, callAccept, p, &a); err == nil {
+	if err = n.askVoter(ctx, m, callAccept, p, &a); err == nil {
 		err = n.checkRecord(ctx, m, p.Record.Name, a.Record)
 	}
 	return a, err

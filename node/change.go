@@ -317,7 +317,7 @@ func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.
 			return best, nil
 		}
 	}
-	p, err := n.place(ctx, chord.KeyOf(name))
+	p, err := n.placeNear(ctx, chord.KeyOf(name))
 	if err != nil {
 		return register.View{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -68,6 +68,21 @@ func (n *Node) StoreAs(ctx context.Context, to MachineID, rec filestore.Record, 
 	return s.Receive(&reply)
 }
 
+// StoreSmallAs is StoreAs in a call.
+func (n *Node) StoreSmallAs(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
+	h := storeHeader{
+		Name: rec.Name, Op: rec.Op, Base: rec.Changes, IfExists: Replace, Publisher: rec.Publisher, Size: int64(len(content)),
+	}
+	t := contentTrailer{Size: rec.Size, SHA256: rec.SHA256, Root: rec.Root, Signature: rec.Signature}
+	return n.call(ctx, to, callStore, storeRequest{Header: h, Trailer: t, Chunk: smallChunk{Raw: len(content), Payload: content}}, nil)
+}
+
+// StageSmallAt is StageAt in a call.
+func (n *Node) StageSmallAt(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
+	req := stageRequest{Record: rec, Chunk: smallChunk{Raw: len(content), Payload: content}}
+	return n.call(ctx, to, callStage, req, nil)
+}
+
 // DeleteAs has a machine coordinate a delete that is said to be of a publisher.
 func (n *Node) DeleteAs(ctx context.Context, to MachineID, rec filestore.Record, base uint64) error {
 	req := changeRequest{

@@ -87,7 +87,11 @@ func (b *branch) end(f *fanout) {
 
 // sink begins to stage at a branch's machine.
 func (f *fanout) sink(ctx context.Context, b *branch) (sink, error) {
-	if b.machine != f.node.self() {
+	switch {
+	case b.machine == f.node.self():
+	case isSmall(f.size):
+		return &callSink{node: f.node, ctx: ctx, machine: b.machine}, nil
+	default:
 		return f.node.stageAt(ctx, b.machine, f.name, f.size)
 	}
 	l, err := f.node.stageHere(f.name, f.size)

@@ -64,7 +64,7 @@ func (n *Node) glance(ctx context.Context, name string) (found, error) {
 	if err := filestore.ValidateName(name); err != nil {
 		return found{}, err
 	}
-	p, err := n.place(ctx, chord.KeyOf(name))
+	p, err := n.placeNear(ctx, chord.KeyOf(name))
 	if err != nil {
 		return found{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -64,6 +64,8 @@ func TestNobodyPublishesForAnother(t *testing.T) {
 			to := victim.Membership.Machine()
 			assert.ErrorIs(t, evil.StoreAs(ctx, to, rec, content), transfer.ErrDenied, "%s: store", what)
 			assert.ErrorIs(t, evil.StageAt(ctx, to, rec, content), transfer.ErrDenied, "%s: stage", what)
+			assert.ErrorIs(t, evil.StoreSmallAs(ctx, to, rec, content), transfer.ErrDenied, "%s: store in a call", what)
+			assert.ErrorIs(t, evil.StageSmallAt(ctx, to, rec, content), transfer.ErrDenied, "%s: stage in a call", what)
 			assert.ErrorIs(t, evil.Obtain(ctx, to, rec), transfer.ErrDenied, "%s: obtain", what)
 			ballot := filestore.Ballot{Counter: before.Accepted.Counter + 1000, Machine: evil.Membership.Machine()}
 			view := register.ViewOf(before.Record, before.Accepted)
@@ -82,6 +84,7 @@ func TestNobodyPublishesForAnother(t *testing.T) {
 			assert.ErrorIs(t, err, transfer.ErrDenied, "%s: accept a tombstone", what)
 		}
 		require.NoError(t, evil.StageAt(ctx, victim.Membership.Machine(), signed, content), "in one's own name one may")
+		require.NoError(t, evil.StageSmallAt(ctx, victim.Membership.Machine(), signed, content))
 
 		after, err := victim.Register("name")
 		require.NoError(t, err)

@@ -88,6 +88,10 @@ func messages() []hostile.Decoder {
 		message[forgetRequest]("forget request"),
 		message[forgetReply]("forget reply"),
 		message[selfReply]("self reply"),
+		message[stageRequest]("stage request"),
+		message[storeRequest]("store request"),
+		message[contentRequest]("content request"),
+		message[smallChunk]("small chunk"),
 	}
 }
 
@@ -112,6 +116,9 @@ func calls(tb testing.TB) hostile.Decoder {
 		byte(callRange):       hostile.Fill(new(rangeRequest)),
 		byte(callCompare):     hostile.Fill(new(compareRequest)),
 		byte(callForget):      hostile.Fill(new(forgetRequest)),
+		byte(callStage):       hostile.Fill(new(stageRequest)),
+		byte(callStore):       hostile.Fill(new(storeRequest)),
+		byte(callContent):     hostile.Fill(new(contentRequest)),
 	}
 	d := hostile.Decoder{Name: "calls of a node", Memory: 8 << 20, PerByte: 4 << 10}
 	for kind, v := range kinds {

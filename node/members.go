@@ -29,7 +29,6 @@ type members struct {
 	path string // where the set is kept; empty: nowhere
 	log  *slog.Logger
 
-	signed  signatures // of records, that members made
 	saving  sync.Mutex // held while the set is written, so that an older one never follows a newer
 	mu      sync.Mutex
 	present []trust.Member // in order of machine ID

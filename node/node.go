@@ -38,6 +38,8 @@ type Node struct {
 	silence    silence
 	unfit      unfit
 	slow       slowSources
+	places     recentPlaces
+	verified   verified
 	pacer      *pacer
 	clock      *ringClock
 	doubts     *doubts

@@ -3,10 +3,7 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"fmt"
-	"slices"
-	"sync"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/transfer"
@@ -35,45 +32,13 @@ func sign(id *trust.Identity, rec *filestore.Record) {
 func (n *Node) checkPublished(ctx context.Context, rec *filestore.Record, from MachineID) error {
 	key, err := n.publisherKey(ctx, rec.Publisher, from)
 	if err == nil {
-		err = n.members.signed.verify(key, rec.Statement(), rec.Signature)
+		err = n.verified.check(key, rec)
 	}
 	if err != nil {
 		n.log.Warn("refused a record", "name", rec.Name, "publisher", n.members.label(rec.Publisher),
 			"peer", n.members.label(from), "err", err)
 		return fmt.Errorf("%w: publisher of %q: %w", transfer.ErrDenied, rec.Name, err)
 	}
-	return nil
-}
-
-// maxSigned bounds the signatures that are remembered.
-const maxSigned = 4096
-
-// signatures remembers which signatures of records were found to be true: one
-// record comes from several voters, again with each read and each change. The
-// zero value has none. It may be used concurrently.
-type signatures struct {
-	mu   sync.Mutex
-	good map[[sha256.Size]byte]struct{} // by the hash of key, signature and statement
-}
-
-// verify is trust.Verify of a record's statement.
-func (s *signatures) verify(key ed25519.PublicKey, statement, sig []byte) error {
-	id := sha256.Sum256(slices.Concat(key, sig, statement))
-	s.mu.Lock()
-	_, known := s.good[id]
-	s.mu.Unlock()
-	if known && len(sig) == ed25519.SignatureSize { // so that no two of them are one when joined
-		return nil
-	}
-	if err := trust.Verify(key, recordDomain, statement, sig); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.good == nil || len(s.good) >= maxSigned {
-		s.good = map[[sha256.Size]byte]struct{}{}
-	}
-	s.good[id] = struct{}{}
 	return nil
 }
 

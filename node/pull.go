@@ -131,8 +131,11 @@ func (p *pull) close() {
 // openSource begins to read chunks p.next up to p.last at one machine.
 func (n *Node) openSource(ctx context.Context, at candidate, p *pull) (source, error) {
 	m := at.machine
-	if m == n.self() {
+	switch {
+	case m == n.self():
 		return n.openLocal(at, p)
+	case isSmall(p.record.Size):
+		return n.openSmall(ctx, at, p)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	limit := p.startLimit()
@@ -197,6 +200,10 @@ type localSource struct {
 }
 
 func (n *Node) openLocal(at candidate, p *pull) (source, error) {
+	if raw, ok := n.store.ReadSmall(p.record.Name, p.record.SHA256, smallContent); ok && len(raw) > 0 {
+		p.hashes = []filestore.Hash{p.record.SHA256}
+		return &wholeSource{view: func() ([]byte, error) { return raw, nil }}, nil
+	}
 	c, err := n.store.Open(p.record.Name, p.record.SHA256)
 	if err != nil {
 		return nil, err
@@ -207,7 +214,7 @@ func (n *Node) openLocal(at candidate, p *pull) (source, error) {
 			return nil, err
 		}
 	}
-	return &localSource{pull: p, content: c, check: at.check, next: p.next, buf: make([]byte, filestore.ChunkSize)}, nil
+	return &localSource{pull: p, content: c, check: at.check, next: p.next, buf: make([]byte, min(filestore.ChunkSize, p.record.Size))}, nil
 }
 
 func (l *localSource) chunk() (raw []byte, err error) {

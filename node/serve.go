@@ -95,6 +95,17 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r membersOfRequest) (any, error) { return n.onMembersOf(r) })
 	case callForget:
 		return serve(payload, func(r forgetRequest) (any, error) { return n.onForget(r) })
+	case callStage:
+		return serve(payload, func(r stageRequest) (any, error) { return nil, n.onStageSmall(ctx, r, from.Machine) })
+	case callStore:
+		return serve(payload, func(r storeRequest) (any, error) {
+			if r.Header.Publisher != from.Machine {
+				return nil, fmt.Errorf("%w: a store in another machine's name", transfer.ErrDenied)
+			}
+			return n.onStoreSmall(ctx, r)
+		})
+	case callContent:
+		return serve(payload, func(r contentRequest) (any, error) { return n.onContent(r) })
 	case callCompare:
 		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r, from.Machine) })
 	case callLeaving:

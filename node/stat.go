@@ -45,6 +45,20 @@ func (n *Node) stat(ctx context.Context, name string) (File, error) {
 	return file, nil
 }
 
+// Look is Stat without asking who holds the file: what is stored under a name, as a
+// store wants to know it first.
+func (n *Node) Look(ctx context.Context, name string) (File, error) {
+	f, err := n.find(ctx, name)
+	file := File{Key: chord.KeyOf(name), Confirmed: f.confirmed}
+	if f.record != nil {
+		file.Record, file.Want = *f.record, f.record.Wanted()
+	}
+	if err != nil {
+		return file, &OpError{Op: "look up", Name: name, Err: err}
+	}
+	return file, nil
+}
+
 // find reads a name that is to be there: ErrNotFound otherwise, with the
 // tombstone if there is one.
 func (n *Node) find(ctx context.Context, name string) (found, error) {

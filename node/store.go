@@ -69,6 +69,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		}
 	}
 	feed := &feed{content: content, encoder: encoder, identity: n.membership.identity, header: &h}
+	defer feed.close()
 	reply, err := n.sendToCoordinator(ctx, h, feed)
 	if err != nil {
 		return StoreResult{}, err
@@ -78,7 +79,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 
 // isSmall reports whether finding out what is stored costs as much as sending the
 // content to those who know.
-func (h *storeHeader) isSmall() bool { return 0 < h.Size && h.Size <= smallContent }
+func (h *storeHeader) isSmall() bool { return isSmall(h.Size) }
 
 // encoder returns the compressor for a mode. Those that adapt to the link share
 // what they learn.
@@ -192,12 +193,16 @@ type feed struct {
 	encoder  *transfer.Compressor
 	identity *trust.Identity
 	header   *storeHeader
-	begun    bool  // some of the content may have been read
+	begun    bool  // some of the content may have been read, and is not at hand
 	sent     int64 // bytes after compression
+	small    *smallFeed
 }
 
 // run passes all chunks to write and returns what the content turned out to be.
 func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (contentTrailer, error) {
+	if f.header.isSmall() {
+		return f.runSmall(write)
+	}
 	f.begun = true
 	stats, err := f.encoder.EncodeStream(ctx, f.content, write)
 	if err != nil {
@@ -208,11 +213,15 @@ func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (conte
 	for i, sum := range stats.Chunks {
 		sums[i] = sum
 	}
-	t := contentTrailer{Size: stats.Size, SHA256: stats.Sum, Root: filestore.RootOf(stats.Size, sums)}
+	return f.signed(contentTrailer{Size: stats.Size, SHA256: stats.Sum, Root: filestore.RootOf(stats.Size, sums)}), nil
+}
+
+// signed adds the publisher's signature of the record that a content makes.
+func (f *feed) signed(t contentTrailer) contentTrailer {
 	rec := f.header.record(t)
 	sign(f.identity, &rec)
 	t.Signature = rec.Signature
-	return t, nil
+	return t
 }
 
 // sendToCoordinator has a store coordinated: by this node where it is in the
@@ -223,12 +232,14 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 		return changeReply{}, err
 	}
 	var errs []error
+	lost := false // somebody may have begun it
 	for _, m := range candidates {
 		var reply changeReply
 		if m == n.self() {
 			reply, err = n.coordinateStore(ctx, h, f.run)
 		} else {
 			reply, err = n.storeThrough(ctx, m, h, f)
+			lost = lost || errors.Is(err, ErrInterrupted)
 		}
 		if err == nil {
 			return reply, nil
@@ -245,7 +256,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 		}
 	}
 	err = errors.Join(errs...)
-	if !f.begun && elsewhere(errs[len(errs)-1]) {
+	if !f.begun && !lost && elsewhere(errs[len(errs)-1]) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return changeReply{}, err
@@ -254,7 +265,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 // coordinators are the machines that may coordinate a change, the best first:
 // this node, then those that answer, the owner before others.
 func (n *Node) coordinators(ctx context.Context, name string) ([]MachineID, error) {
-	p, err := n.place(ctx, chord.KeyOf(name))
+	p, err := n.placeNear(ctx, chord.KeyOf(name))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -287,20 +298,32 @@ func elsewhere(err error) bool {
 
 // storeThrough sends a store to its coordinator.
 func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {
-	s, err := n.net.Open(ctx, n.members.peer(m), streamStore, h)
-	n.silence.note(m, err)
-	if err != nil {
-		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
+	send := n.storeInStream
+	if h.isSmall() {
+		send = n.storeInCall
 	}
-	reply, err := sendStore(ctx, s, f)
+	reply, err := send(ctx, m, h, f)
 	if err != nil {
-		s.Abort(ErrInterrupted)
-		if errors.Is(err, transfer.ErrUnreachable) || errors.Is(err, transfer.ErrClosed) {
+		begun := f.begun || h.isSmall() && !errors.Is(err, transfer.ErrNotSent)
+		if begun && (errors.Is(err, transfer.ErrUnreachable) || errors.Is(err, transfer.ErrClosed)) {
 			err = fmt.Errorf("%w: %w", ErrInterrupted, err)
 		}
 		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
 	}
 	return reply, n.checkRecord(ctx, m, h.Name, reply.Record)
+}
+
+func (n *Node) storeInStream(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {
+	s, err := n.net.Open(ctx, n.members.peer(m), streamStore, h)
+	n.silence.note(m, err)
+	if err != nil {
+		return changeReply{}, err
+	}
+	reply, err := sendStore(ctx, s, f)
+	if err != nil {
+		s.Abort(ErrInterrupted)
+	}
+	return reply, err
 }
 
 func sendStore(ctx context.Context, s *transfer.Stream, f *feed) (changeReply, error) {

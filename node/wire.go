@@ -29,6 +29,9 @@ const (
 	callCopy        uint16 = 24 // copyRequest -> changeReply
 	callKeep        uint16 = 25 // keepRequest -> nothing
 	callDegraded    uint16 = 26 // nothing -> nothing
+	callStage       uint16 = 27 // stageRequest -> nothing
+	callStore       uint16 = 28 // storeRequest -> changeReply
+	callContent     uint16 = 29 // contentRequest -> smallChunk
 	callCompare     uint16 = 30 // compareRequest -> compareReply
 	callForget      uint16 = 31 // forgetRequest -> forgetReply
 )

@@ -37,6 +37,14 @@ func (c *Compressor) Encode(raw []byte) (Chunk, error) {
 	return c.pack(raw, sha256.Sum256(raw))
 }
 
+// EncodeHashed is Encode for raw bytes whose SHA-256 is known.
+func (c *Compressor) EncodeHashed(raw []byte, sum [32]byte) (Chunk, error) {
+	if len(raw) < 1 || len(raw) > MaxChunk {
+		return Chunk{}, fmt.Errorf("%w: chunk of %d bytes", ErrTooLarge, len(raw))
+	}
+	return c.pack(raw, sum)
+}
+
 // pack is Encode for raw bytes, 1 to MaxChunk of them, whose SHA-256 is known.
 func (c *Compressor) pack(raw []byte, sum [32]byte) (Chunk, error) {
 	chunk := Chunk{Raw: len(raw), Sum: sum, Payload: raw}

@@ -48,9 +48,14 @@ func newControl(l *link, e *Endpoint, p *peer) *control {
 	}
 }
 
+// notSent adds ErrNotSent to an error, which says enough without a word of it.
+type notSent struct{ error }
+
+func (e notSent) Unwrap() []error { return []error{e.error, ErrNotSent} }
+
 // Call asks a peer and decodes its answer into resp, which may be nil. The error
 // is a [*RemoteError] if the peer answered with one, [ErrUnreachable] if it was not
-// reached or was lost, or the context's. A request is sent at most once.
+// reached, then also [ErrNotSent], or was lost, or the context's. A request is sent at most once.
 func (e *Endpoint) Call(ctx context.Context, to Peer, kind uint16, req, resp any) error {
 	payload, err := Marshal(req)
 	if err != nil {
@@ -67,7 +72,7 @@ func (e *Endpoint) Call(ctx context.Context, to Peer, kind uint16, req, resp any
 	for {
 		c, err := e.controlTo(ctx, to)
 		if err != nil {
-			return err
+			return notSent{err}
 		}
 		reply, sent, err := c.call(ctx, kind, payload)
 		if err != nil && !sent && errors.Is(err, ErrUnreachable) && ctx.Err() == nil {

@@ -42,6 +42,11 @@
 //	18 Fail        ID (8) CBOR: 1 code, 2 message
 //	19 Cancel      ID (8); forward, the answer is not wanted any more
 //
+// A Call of kind 65535 carries up to 128 calls of another kind, which are served side
+// by side: CBOR, 1 their kind, 2 their requests. Its answer has theirs in the same
+// order: 1 a list of CBOR, 1 what Reply, or 2 what Fail would have carried. See
+// [Endpoint.CallJoined].
+//
 // On a bulk connection:
 //
 //	32 Open        kind (2) time-out in ms, 0 for none (4) header (CBOR)

@@ -17,7 +17,8 @@ type Endpoint struct {
 	noise *rate.Limiter // log lines that strangers can cause
 	dry   *rate.Limiter // those that say that accepting fails
 
-	wg sync.WaitGroup // goroutines of dialled connections
+	post post
+	wg   sync.WaitGroup // goroutines of dialled connections and of joined calls
 
 	mu     sync.Mutex
 	closed bool
@@ -41,6 +42,7 @@ func New(cfg Config) (*Endpoint, error) {
 		noise: rate.NewLimiter(5, 20),
 		dry:   rate.NewLimiter(1, 3),
 		peers: make(map[peerKey]*peer),
+		post:  post{boxes: make(map[boxKey]*box)},
 	}, nil
 }
 

@@ -28,6 +28,9 @@ var (
 	ErrDenied = errors.New("access denied")
 	// ErrCorrupt: content is not what its checksum says.
 	ErrCorrupt = errors.New("content is damaged")
+	// ErrNotSent: with another error, says that the peer has seen nothing of the
+	// request. It does not cross the wire.
+	ErrNotSent = errors.New("not sent")
 	// ErrInternal: the peer failed in a way that has no code of its own.
 	ErrInternal = errors.New("peer failed")
 )

@@ -58,15 +58,19 @@ func (p *peer) dialled(d *dialing, err error) {
 	close(d.done)
 }
 
+func keyOf(to Peer) peerKey {
+	if to.Machine == (MachineID{}) && len(to.Addrs) > 0 {
+		return peerKey{addr: to.Addrs[0]}
+	}
+	return peerKey{machine: to.Machine}
+}
+
 // peer returns the state kept for to.
 func (e *Endpoint) peer(to Peer) (*peer, error) {
 	if len(to.Addrs) == 0 {
 		return nil, fmt.Errorf("%w: no address is known", ErrUnreachable)
 	}
-	key := peerKey{machine: to.Machine}
-	if key.machine == (MachineID{}) {
-		key.addr = to.Addrs[0]
-	}
+	key := keyOf(to)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

@@ -98,7 +98,13 @@ func (c *callee) begin(ctx context.Context, wg *sync.WaitGroup, frame []byte) er
 
 // serve runs the handler and encodes what it returns.
 func (c *callee) serve(ctx context.Context, kind uint16, payload []byte) (frameType, []byte) {
-	v, err := c.e.cfg.Handler.Call(ctx, c.remote, kind, payload)
+	var v any
+	var err error
+	if kind == kindJoined {
+		v, err = c.serveJoined(ctx, payload)
+	} else {
+		v, err = c.e.cfg.Handler.Call(ctx, c.remote, kind, payload)
+	}
 	if err != nil {
 		return frameFail, c.e.codes.encode(err)
 	}

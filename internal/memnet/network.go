@@ -27,6 +27,7 @@ type Network struct {
 	changed   chan struct{} // closed and replaced when a condition changes
 	nextPort  int
 	sent      map[direction]int64 // bytes
+	made      int                 // connections
 }
 
 type direction struct{ from, to string }
@@ -249,9 +250,17 @@ func (n *Network) dial(ctx context.Context, from, address string) (net.Conn, err
 	return n.connect(from, l)
 }
 
+// Made is how many connections were made so far.
+func (n *Network) Made() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.made
+}
+
 // connect makes the two ends and queues one at the listener.
 func (n *Network) connect(from string, l *listener) (net.Conn, error) {
 	n.mu.Lock()
+	n.made++
 	local := addr{from, n.port()}
 	out, in := newPipe(n, from, l.addr.host), newPipe(n, l.addr.host, from)
 	near := newConn(n, in, out, local, l.addr)

@@ -1,0 +1,308 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+// The calls that are about many names. Each name is dealt with as by the call that
+// is about one, and one that fails does not hurt the others.
+
+// Bounds of one call about many names.
+const (
+	MaxNames   = 512                // names
+	MaxInline  = 64 << 10           // bytes of one content
+	maxContent = 8 << 20            // of all that are stored by one call
+	maxLine    = 16 << 10           // of a line that goes before a content
+	atOnce     = 128                // contents that one call fetches side by side
+	maxNames   = MaxNames * 2 << 10 // bytes of a list of names
+)
+
+// manyRequest is the body of POST /v1/look and POST /v1/contents.
+type manyRequest struct {
+	Names  []string `json:"names"`
+	Inline int64    `json:"inline,omitempty"`
+	Quorum int      `json:"quorum,omitempty"`
+}
+
+// Looked is what the ring has under a name, as far as it matters to somebody who
+// wants to store it; exactly one of Stored, Free and Error is set.
+type Looked struct {
+	Stored  bool   `json:"stored,omitempty"`
+	Free    bool   `json:"free,omitempty"`
+	Changes uint64 `json:"changes,omitempty"` // counter of all changes of the name
+	Error   *Error `json:"error,omitempty"`
+}
+
+// looks is what POST /v1/look answers, in the order of the names.
+type looks struct {
+	Schema string   `json:"schema"` // dhtfs.look/v1
+	Names  []Looked `json:"names"`
+}
+
+func readNames(w http.ResponseWriter, r *http.Request) (manyRequest, error) {
+	var request manyRequest
+	hurry(w)
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxNames))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&request); err != nil {
+		return request, fmt.Errorf("%w: read the JSON body: %w", ErrUsage, err)
+	}
+	if len(request.Names) > MaxNames {
+		return request, fmt.Errorf("%w: %d names in one call, at most %d", ErrUsage, len(request.Names), MaxNames)
+	}
+	return request, nil
+}
+
+func (h *Handler) look(w http.ResponseWriter, r *http.Request) error {
+	request, err := readNames(w, r)
+	if err != nil {
+		return err
+	}
+	doc := looks{Schema: "dhtfs.look/v1", Names: make([]Looked, len(request.Names))}
+	var all sync.WaitGroup
+	for i, name := range request.Names {
+		all.Go(func() {
+			file, err := h.node.Look(r.Context(), name)
+			doc.Names[i] = Looked{Stored: err == nil, Changes: file.Record.Changes}
+			if errors.Is(err, node.ErrNotFound) {
+				doc.Names[i].Free = true
+			} else if err != nil {
+				doc.Names[i].Error = h.describe(err)
+			}
+		})
+	}
+	all.Wait()
+	return writeJSON(w, http.StatusOK, doc)
+}
+
+// putLine goes before each content in the body of POST /v1/contents/store.
+type putLine struct {
+	Name     string         `json:"name"`
+	Op       filestore.OpID `json:"op"`
+	Base     uint64         `json:"base"`
+	Size     int64          `json:"size"` // bytes of content that follow
+	Mode     uint32         `json:"mode"`
+	Modified time.Time      `json:"modified,omitzero"`
+}
+
+// StoredBriefly is Stored without what the caller knows; Error is set alone.
+type StoredBriefly struct {
+	Action  string    `json:"action,omitempty"`
+	SHA256  string    `json:"sha256,omitempty"`
+	Size    int64     `json:"size,omitempty"`
+	Sent    int64     `json:"sent,omitempty"`
+	Copies  int       `json:"copies,omitempty"`
+	Want    int       `json:"want,omitempty"`
+	Nodes   []string  `json:"nodes,omitempty"` // names of those that confirmed, the owner first
+	Lacking []Lacking `json:"lacking,omitempty"`
+	Error   *Error    `json:"error,omitempty"`
+}
+
+// storedMany is what POST /v1/contents/store answers, in the order of the body.
+type storedMany struct {
+	Schema string          `json:"schema"` // dhtfs.stored.many/v1
+	Items  []StoredBriefly `json:"items"`
+}
+
+func (h *Handler) storeMany(w http.ResponseWriter, r *http.Request) error {
+	p := paramsOf(r)
+	options := storeOptions(p)
+	return receive(w, r, func(body io.Reader) (any, error) {
+		if p.err != nil {
+			return nil, p.err
+		}
+		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxContent), maxLine)
+		doc := storedMany{Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{}}
+		var all sync.WaitGroup
+		defer all.Wait()
+		var results []*StoredBriefly
+		for {
+			line, content, err := readPut(in)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err == nil && len(results) == MaxNames {
+				err = fmt.Errorf("%w: more than %d files in one call", ErrUsage, MaxNames)
+			}
+			if err != nil {
+				return nil, err
+			}
+			result := new(StoredBriefly)
+			results = append(results, result)
+			all.Go(func() { *result = h.storeOne(r.Context(), line, content, options) })
+		}
+		all.Wait()
+		for _, result := range results {
+			doc.Items = append(doc.Items, *result)
+		}
+		return doc, nil
+	})
+}
+
+// readPut reads one content and the line before it; io.EOF when there is no more.
+func readPut(in *bufio.Reader) (line putLine, content []byte, err error) {
+	raw, err := in.ReadSlice('\n')
+	if errors.Is(err, io.EOF) && len(raw) == 0 {
+		return line, nil, io.EOF
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &line)
+	}
+	if err == nil && (line.Size < 0 || line.Size > MaxInline) {
+		err = fmt.Errorf("%d bytes of content", line.Size)
+	}
+	if err == nil {
+		content = make([]byte, line.Size)
+		_, err = io.ReadFull(in, content)
+	}
+	if err != nil {
+		return line, nil, fmt.Errorf("%w: read the files of the body: %s", ErrUsage, err.Error())
+	}
+	return line, content, nil
+}
+
+func (h *Handler) storeOne(ctx context.Context, line putLine, content []byte, o node.StoreOptions) StoredBriefly {
+	o.Op, o.Base, o.Size = line.Op, line.Base, line.Size
+	o.Mode, o.Modified = fs.FileMode(line.Mode).Perm(), line.Modified
+	result, err := h.node.Store(ctx, line.Name, bytes.NewReader(content), o)
+	if err != nil {
+		return StoredBriefly{Error: h.describe(err)}
+	}
+	brief := StoredBriefly{
+		Action: string(result.Action), SHA256: result.Record.SHA256.String(), Size: result.Record.Size, Sent: result.Sent,
+		Copies: result.Copies, Want: result.Want, Lacking: lackingOf(result.Lacking),
+	}
+	for _, holder := range result.Nodes {
+		brief.Nodes = append(brief.Nodes, holder.Label)
+	}
+	return brief
+}
+
+// gotLine goes before each content in the answer of POST /v1/contents. The last one
+// has End alone, so that an answer that broke off cannot pass for a whole one.
+type gotLine struct {
+	Index  int      `json:"index"`            // in the list of names
+	File   *gotFile `json:"file,omitempty"`   // nil with Error
+	Length int64    `json:"length,omitempty"` // bytes that follow
+	Later  bool     `json:"later,omitempty"`  // none do, as there are more than were wanted inline
+	From   []string `json:"from,omitempty"`
+	Error  *Error   `json:"error,omitempty"`
+	End    bool     `json:"end,omitempty"`
+}
+
+// gotFile is what somebody who fetches a file needs of File.
+type gotFile struct {
+	Size      int64     `json:"size"`
+	SHA256    string    `json:"sha256"`
+	Mode      string    `json:"mode"`
+	Modified  time.Time `json:"modified,omitzero"`
+	Confirmed bool      `json:"confirmed"`
+	Forced    bool      `json:"forced,omitempty"`
+}
+
+// got is a content, or why there is none.
+type got struct {
+	line    gotLine
+	content []byte
+}
+
+func (h *Handler) contents(w http.ResponseWriter, r *http.Request) error {
+	request, err := readNames(w, r)
+	if err != nil {
+		return err
+	}
+	inline := min(max(request.Inline, 0), MaxInline)
+	w.Header().Set("Content-Type", "application/octet-stream")
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	results := make(chan got)
+	go func() {
+		defer close(results)
+		var all errgroup.Group
+		all.SetLimit(atOnce)
+		for i, name := range request.Names {
+			all.Go(func() error {
+				g := h.contentOf(ctx, name, inline, request.Quorum)
+				g.line.Index = i
+				select {
+				case results <- g:
+				case <-ctx.Done():
+				}
+				return nil
+			})
+		}
+		_ = all.Wait() // none fails
+	}()
+	err = sendAll(w, results)
+	cancel()
+	for range results { //nolint:revive // the goroutines end before the call does
+	}
+	if err != nil {
+		panic(http.ErrAbortHandler) // the way net/http offers to break off an answer
+	}
+	return nil
+}
+
+// sendAll writes what was got as it comes, and that it is all.
+func sendAll(w io.Writer, results <-chan got) error {
+	out := bufio.NewWriterSize(w, 256<<10)
+	for g := range results {
+		if err := writeLine(out, g.line); err != nil {
+			return err
+		}
+		if _, err := out.Write(g.content); err != nil {
+			return err
+		}
+	}
+	if err := writeLine(out, gotLine{End: true}); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+func writeLine(out *bufio.Writer, doc any) error {
+	line, err := json.Marshal(doc)
+	if err == nil {
+		_, err = out.Write(append(line, '\n'))
+	}
+	return err
+}
+
+// contentOf fetches one of many.
+func (h *Handler) contentOf(ctx context.Context, name string, inline int64, quorum int) got {
+	fetched, err := h.node.Fetch(ctx, name, node.FetchOptions{Quorum: quorum, Lazy: true})
+	if err != nil {
+		return got{line: gotLine{Error: h.describe(err)}}
+	}
+	defer func() { _ = fetched.Close() }()
+	doc := fileOf(fetched.File(), h.node.Label)
+	g := got{line: gotLine{File: &gotFile{
+		Size: doc.Size, SHA256: doc.SHA256, Mode: doc.Mode, Modified: doc.Modified, Confirmed: doc.Confirmed, Forced: doc.Forced,
+	}}}
+	if doc.Size > inline {
+		g.line.Later = true
+		return g
+	}
+	g.content = make([]byte, doc.Size)
+	if _, err := io.ReadFull(fetched, g.content); err != nil {
+		return got{line: gotLine{Error: h.describe(err)}}
+	}
+	g.line.Length, g.line.From = doc.Size, slices.Clone(fetched.From())
+	return g
+}

@@ -1,0 +1,277 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// kindJoined is the kind of a call that carries several of one kind; see doc.go.
+const kindJoined = 0xffff
+
+const (
+	maxJoined   = 128     // calls in one message
+	joinedBytes = 1 << 20 // of their requests and expected answers together
+	joinedAhead = 2       // messages of one kind under way to a peer before others wait and go together
+	callMemory  = 2 << 10 // that a call is taken to need where it is served, besides its request
+)
+
+type joinedRequest struct {
+	Kind     uint16            `cbor:"1,keyasint"`
+	Requests []cbor.RawMessage `cbor:"2,keyasint"`
+}
+
+// joinedReply answers in the order of the request.
+type joinedReply struct {
+	Answers []joinedAnswer `cbor:"1,keyasint"`
+}
+
+// joinedAnswer is what a Reply or a Fail would have carried.
+type joinedAnswer struct {
+	Body cbor.RawMessage `cbor:"1,keyasint,omitempty"`
+	Fail cbor.RawMessage `cbor:"2,keyasint,omitempty"`
+}
+
+// CallJoined is [Endpoint.Call] for what is asked often and costs little. The first
+// few calls of a kind to a peer go out at once; those that come while these are
+// under way wait for one of them to be answered, and then go together in one
+// message, whose answers come together. So nothing waits on a quiet connection, and
+// on a busy one many calls share a round trip. Requests are tens of KiB at most;
+// expect is about how large an answer will be. Only use it for what is served about
+// equally fast each time, and never waits for another joined call of that kind.
+func (e *Endpoint) CallJoined(ctx context.Context, to Peer, kind uint16, req, resp any, expect int) error {
+	body, err := Marshal(req)
+	if err != nil {
+		return err
+	}
+	if len(body) > joinedBytes {
+		return fmt.Errorf("%w: request of %d bytes", ErrTooLarge, len(body))
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(e.cfg.CallTimeout)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+		defer cancel()
+	}
+	l := &letter{body: body, weight: len(body) + expect, deadline: deadline, done: make(chan struct{})}
+	if err := e.post.send(e, to, kind, l); err != nil {
+		return err
+	}
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+		e.post.giveUp(l)
+		return fmt.Errorf("call: %w", ctx.Err())
+	}
+	if l.err != nil || resp == nil {
+		return l.err
+	}
+	return Unmarshal(l.answer, resp)
+}
+
+// post collects the joined calls of an endpoint.
+type post struct {
+	mu    sync.Mutex
+	boxes map[boxKey]*box
+}
+
+type boxKey struct {
+	peer peerKey
+	kind uint16
+}
+
+// box is what waits for one peer.
+type box struct {
+	waiting []*letter
+	ahead   int // messages under way
+}
+
+// letter is one joined call. answer and err are written before done is closed.
+type letter struct {
+	body     []byte
+	weight   int
+	deadline time.Time
+	done     chan struct{}
+	answer   []byte
+	err      error
+
+	message *message // once it is on its way; guarded by post.mu
+	gone    bool     // nobody waits for it any more; guarded by post.mu
+}
+
+// message is several letters on their way.
+type message struct {
+	letters []*letter
+	wanted  int // letters that somebody waits for; guarded by post.mu
+	cancel  context.CancelFunc
+}
+
+// send posts a letter, and a message if there may be one more under way.
+func (p *post) send(e *Endpoint, to Peer, kind uint16, l *letter) error {
+	key := boxKey{keyOf(to), kind}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.boxes[key]
+	if b == nil {
+		b = &box{}
+		p.boxes[key] = b
+	}
+	b.waiting = append(b.waiting, l)
+	if b.ahead >= joinedAhead {
+		return nil
+	}
+	if !e.begin() {
+		delete(p.boxes, key)
+		return ErrClosed
+	}
+	b.ahead++
+	go func() {
+		defer e.wg.Done()
+		p.carry(e, to, key, b)
+	}()
+	return nil
+}
+
+// begin admits a goroutine that ends e.wg; false when the endpoint is closed.
+func (e *Endpoint) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return false
+	}
+	e.wg.Add(1)
+	return true
+}
+
+// carry sends messages until nothing waits any more.
+func (p *post) carry(e *Endpoint, to Peer, key boxKey, b *box) {
+	for {
+		ctx, m := p.collect(key, b)
+		if m == nil {
+			return
+		}
+		p.deliver(m, e.callJoined(ctx, to, key.kind, m.letters))
+		m.cancel()
+	}
+}
+
+// collect takes what waits, as much as one message holds; nil when there is nothing.
+func (p *post) collect(key boxKey, b *box) (context.Context, *message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := &message{}
+	bytes := 0
+	var deadline time.Time
+	for len(b.waiting) > 0 && len(m.letters) < maxJoined {
+		l := b.waiting[0]
+		if bytes += l.weight; bytes > joinedBytes && len(m.letters) > 0 {
+			break
+		}
+		b.waiting[0] = nil
+		b.waiting = b.waiting[1:]
+		if l.gone {
+			bytes -= l.weight
+			continue
+		}
+		l.message = m
+		m.letters = append(m.letters, l)
+		if l.deadline.After(deadline) {
+			deadline = l.deadline
+		}
+	}
+	if m.wanted = len(m.letters); m.wanted == 0 {
+		if b.ahead--; b.ahead == 0 && p.boxes[key] == b {
+			delete(p.boxes, key)
+		}
+		return nil, nil
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	m.cancel = cancel
+	return ctx, m
+}
+
+// deliver ends every call of a message; err is that of the message as a whole.
+func (p *post) deliver(m *message, err error) {
+	for _, l := range m.letters {
+		if err != nil {
+			l.err = err
+		}
+		close(l.done)
+	}
+}
+
+// giveUp ends a message that nobody waits for any more.
+func (p *post) giveUp(l *letter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.gone = true
+	if m := l.message; m != nil {
+		if m.wanted--; m.wanted == 0 {
+			m.cancel()
+		}
+	}
+}
+
+// callJoined makes the call that carries letters and fills in their answers. A
+// single one goes as what it is.
+func (e *Endpoint) callJoined(ctx context.Context, to Peer, kind uint16, letters []*letter) error {
+	if len(letters) == 1 {
+		var body cbor.RawMessage
+		err := e.Call(ctx, to, kind, cbor.RawMessage(letters[0].body), &body)
+		letters[0].answer = body
+		return err
+	}
+	req := joinedRequest{Kind: kind, Requests: make([]cbor.RawMessage, len(letters))}
+	for i, l := range letters {
+		req.Requests[i] = l.body
+	}
+	var reply joinedReply
+	if err := e.Call(ctx, to, kindJoined, req, &reply); err != nil {
+		return err
+	}
+	if len(reply.Answers) != len(letters) {
+		return fmt.Errorf("%w: %d answers to %d calls", ErrProtocol, len(reply.Answers), len(letters))
+	}
+	for i, l := range letters {
+		l.answer = reply.Answers[i].Body
+		if fail := reply.Answers[i].Fail; len(fail) > 0 {
+			l.err = e.codes.decode(fail)
+		}
+	}
+	return nil
+}
+
+// serveJoined has the handler answer all calls of a message side by side.
+func (c *callee) serveJoined(ctx context.Context, payload []byte) (joinedReply, error) {
+	var req joinedRequest
+	if err := Unmarshal(payload, &req); err != nil {
+		return joinedReply{}, err
+	}
+	n := len(req.Requests)
+	if n > maxJoined || req.Kind == kindJoined {
+		return joinedReply{}, fmt.Errorf("%w: %d calls of kind %d in one", ErrProtocol, n, req.Kind)
+	}
+	if !c.link.calls.take(n * callMemory) {
+		return joinedReply{}, ErrBusy
+	}
+	defer c.link.calls.give(n * callMemory)
+	answers := make([]joinedAnswer, n)
+	var all sync.WaitGroup
+	for i, body := range req.Requests {
+		all.Go(func() {
+			v, err := c.e.cfg.Handler.Call(ctx, c.remote, req.Kind, body)
+			if err == nil {
+				answers[i].Body, err = Marshal(v)
+			}
+			if err != nil {
+				answers[i].Fail = c.e.codes.encode(err)
+			}
+		})
+	}
+	all.Wait()
+	return joinedReply{answers}, nil
+}
