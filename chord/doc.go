@@ -39,7 +39,10 @@
 // at once after a change; a position whose predecessor changes nudges the old
 // one to stabilize; a position that leaves says so; and reunion asks a random
 // remembered peer, through that peer's own ring, who follows this position, so
-// that rings parted by a network split become one again.
+// that rings parted by a network split become one again. A peer that the
+// successor's list names and that lies nearer than the successor is asked in the
+// next round: members that were each alone can find each other in an order that
+// goes round the circle more than once.
 //
 // # Promises
 //

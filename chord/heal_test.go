@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/internal/bubble"
 )
@@ -145,6 +146,26 @@ func TestColdStart(t *testing.T) {
 		worst = max(worst, w.mustHeal(time.Minute, "cold start"))
 	}
 	t.Logf("ideal within %v", worst)
+}
+
+// Machines that were alone and found each other at one instant may make a ring that
+// goes round twice, in which each has a successor and a predecessor that agree with
+// it. In a small one all are neighbours, so that reunion asks nobody.
+func TestARingThatGoesRoundTwice(t *testing.T) {
+	for _, size := range []int{3, 5, 7, 15} {
+		w := settled(t, 1, 8, size, 1)
+		members := w.members()
+		at := func(i int) *Peer { return &members[(i+size)%size].m.self }
+		for i, n := range members {
+			n.m.pred, n.m.list = at(i-2), nil
+			for k := 2; len(n.m.list) < 8 && k < 2*size; k += 2 {
+				n.m.list = append(n.m.list, *at(i + k))
+			}
+			n.m.list = successorList(n.m.self, 8, n.m.list)
+		}
+		require.Error(t, w.imperfection())
+		t.Logf("%d machines: in order after %v", size, w.mustHeal(10*time.Second, "round twice"))
+	}
 }
 
 // Machines with several positions die and come back whole; lists name so many

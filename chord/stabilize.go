@@ -1,5 +1,7 @@
 package chord
 
+import "slices"
+
 // maxWalk bounds the steps back from predecessor to predecessor in one round.
 const maxWalk = 64
 
@@ -80,6 +82,9 @@ func (m *machine) roundAnswered(reply Reply) {
 		return
 	}
 	m.adopt(s, reply.Successors)
+	if i := slices.IndexFunc(reply.Successors, func(p Peer) bool { return m.nearer(p) && !r.dead(p) }); i >= 0 {
+		m.consider(reply.Successors[i]) // the ring may go round more than once
+	}
 	r.behind = reply.Predecessor
 	r.known = r.behind != nil && r.behind.ID == m.self.ID
 	if p := r.behind; p != nil && m.nearer(*p) && !r.dead(*p) && r.walked < maxWalk {
