@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
 	"github.com/dhtfs/dhtfs/internal/ringtest"
+	"github.com/dhtfs/dhtfs/node"
 )
 
 // A ring that grows takes names away from those who were there: none of them may
@@ -27,5 +29,27 @@ func TestOnlyTheGroupKnowsWhatIsNotStored(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A place that another has taken is lost for good: who crashes at once, and comes
+// back while the other is down, does not say that what is stored there is not.
+func TestALostPlaceStaysLost(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 1, N: 1, W: 1, R: 1}, func(t *testing.T, r *ringtest.Ring) {
+		first := r.Members[0]
+		second := r.Join()
+		name := ""
+		for i := 0; name == "" || groupOf(t, r, name)[0] != second; i++ {
+			name = fmt.Sprint("name ", i)
+		}
+		r.Crash(first)
+		r.Store(second, name, []byte("content"), node.StoreOptions{})
+		r.Crash(second)
+		r.Start(first)
+		r.Ready(first)
+		time.Sleep(30 * time.Second)
+		assert.False(t, first.SaysNotStored(name))
+		r.Start(second)
+		r.Ready(second)
 	})
 }

@@ -85,6 +85,22 @@ var table = []mutant{
 		"if m.reuniting != nil || m.breaks.noReunion ||", "if true ||",
 		"./chord", "TestPartitionsHeal",
 	},
+	{
+		"whom a list names nearer than its sender is asked", "chord/stabilize.go",
+		"return m.nearer(p) && !r.dead(p) }); i >= 0 {", "return false }); i >= 0 {",
+		"./chord", "TestARingThatGoesRoundTwice",
+	},
+	// Who knows what is not stored.
+	{
+		"a lost place is forgotten durably before another goes by it", "node/living.go",
+		"return n.authority.settle()", "return nil",
+		"./node", "TestALostPlaceStaysLost",
+	},
+	{
+		"nobody had an arc only if all say so that anybody knows of", "node/compare.go",
+		"members = max(members, c.members)", "_ = max(members, c.members)",
+		"./node", "TestClaimants",
+	},
 	// Copies.
 	{
 		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
