@@ -106,7 +106,7 @@ func idle(t *testing.T, files int, every time.Duration) (sent int64) {
 // with DHTFS_LONG large ones too.
 func sizes() []int {
 	if os.Getenv("DHTFS_LONG") != "" {
-		return []int{1000, 10_000}
+		return []int{1000, 10_000, 100_000}
 	}
 	return []int{1000}
 }
