@@ -15,7 +15,7 @@ import (
 // Files that nobody reads rot, one copy of each, everywhere: the next scrub
 // finds and heals them all.
 func TestScrubFindsWhatNobodyReads(t *testing.T) {
-	o := ringtest.Options{Nodes: 5, Timing: node.Timing{ScrubEvery: 20 * time.Minute}}
+	o := ringtest.Options{Nodes: 5, Timing: node.Timing{ScrubEvery: 4 * time.Minute}}
 	ringtest.Test(t, o, func(t *testing.T, r *ringtest.Ring) {
 		names := r.StoreMany(30)
 		rotten := map[*ringtest.Member]int{}
@@ -25,7 +25,7 @@ func TestScrubFindsWhatNobodyReads(t *testing.T) {
 			require.NoError(t, m.Rot(name, int64(i%5)))
 			rotten[m]++
 		}
-		time.Sleep(41 * time.Minute)
+		time.Sleep(9 * time.Minute)
 		for _, m := range r.Members {
 			s := m.Scrub()
 			assert.Equal(t, node.ScrubWaiting, s.State, m.Host)
