@@ -41,7 +41,7 @@ type side struct {
 
 func TestSplits(t *testing.T) {
 	counts := newTally()
-	runs := eachSeed(t, drawSplit, func(p plan) {
+	runs := eachSeed(t, few{1, 4}, drawSplit, func(p plan) {
 		ringtest.Test(t, p.options(), func(t *testing.T, r *ringtest.Ring) { newWorld(t, r, p, counts).split() })
 	})
 	t.Logf("%d splits\n%v", runs, counts)
