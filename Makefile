@@ -73,9 +73,14 @@ long: ## run the tests with real daemons in their long form: 2 GiB, thousands of
 
 .PHONY: attack
 attack: ## attack a ring of daemons in every way we know, and every decoder with MUTANTS inputs (25000)
+	@mkdir -p bin
 	DHTFS_MUTANTS=$(MUTANTS) go test -count=1 -v -run='^TestMutatedInputs$$' $(sort $(dir $(addprefix ./,$(shell git grep -l 'func TestMutatedInputs' -- '*_test.go')))) | tee bin/attack.txt | grep -E 'mutated inputs|FAIL|panic' 
 	@awk '/mutated inputs for/ { n += $$2 } END { print n, "mutated inputs in all" }' bin/attack.txt
-	DHTFS_ATTACK=1 go test -count=1 -timeout=30m -v -run='^Test(Attack|FewDescriptors|HostileNames)$$' ./cmd/dhtfs
+	DHTFS_ATTACK=1 go test -count=1 -timeout=30m -v -run='^Test(Attack|FewDescriptors|NoDescriptorLeft|HostileNames|LinksSwappedUnderAFetch)$$' ./cmd/dhtfs
+
+.PHONY: watch-delays
+watch-delays: ## print how long after their completion files in a watched folder are on the ring
+	DHTFS_LONG=1 go test -count=1 -timeout=10m -v -run '^TestWatchDelays$$' ./cmd/dhtfs
 
 .PHONY: bench
 bench: build ## real daemons beside rsync, scp, nginx: RUNS (5) rounds, SIZE (1GiB), FILES (10000), ONLY; into bin/bench.md

@@ -13,6 +13,7 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 func newUpCommand(a *app) *cobra.Command {
@@ -226,7 +227,37 @@ func join(ctx context.Context, a *app, o *nodeOptions, token string) error {
 		}
 	}
 	_, err := node.Join(ctx, node.JoinOptions{Dir: a.paths.Membership, Token: token, Label: o.name, VNodes: o.vnodes})
-	return err
+	return refusedJoin(err)
+}
+
+// refusedJoin adds to an error of joining what to try, where that is not what it
+// would be for a member.
+func refusedJoin(err error) error {
+	if err == nil {
+		return nil
+	}
+	hint := ""
+	switch api.Describe(err).ID {
+	case "invite_expired":
+		if errors.Is(err, trust.ErrTokenExpired) { // nobody else has looked at it
+			hint = "check this machine's clock; if it is right, ask for a new one:  dhtfs invite  on a machine of the ring"
+			break
+		}
+		hint = "ask for one that lasts longer:  dhtfs invite --ttl 72h  on a machine of the ring"
+	case "invite_used":
+		hint = "ask for one for this machine, or for several:  dhtfs invite --uses 3  on a machine of the ring"
+	case "invite_revoked":
+		hint = "ask who runs the ring whether this machine may join;  dhtfs invite  there makes a new one"
+	case "foreign", "wrong_machine":
+		hint = "another ring is at the address now; ask for a new invite:  dhtfs invite  on a machine of the right ring"
+	case "busy":
+		hint = "run the same command again in a moment"
+	case "unreachable", "timeout":
+		hint = "see that the ring's machines are up and their ports open:  dhtfs doctor  there; if they have moved, ask for a new invite"
+	default:
+		return err
+	}
+	return withHint(err, "%s", hint)
 }
 
 func alreadyMember(a *app) error {

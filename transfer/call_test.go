@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -366,6 +367,39 @@ func TestJoiningThroughAnotherMember(t *testing.T) {
 		require.Error(t, err, "in a circle")
 		c.stop()
 	})
+}
+
+// A joiner whom nobody answers is told so, once for each address and in words.
+func TestJoinersAreToldWhyNobodyAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		listen bool
+		first  string
+		want   string
+	}{
+		"nobody there": {want: "through b:1: peer is unreachable: dial tcp: b:1: connection refused"},
+		"silence":      {listen: true, want: "through b:1: peer is unreachable: no answer in time"},
+		"no TLS": {listen: true, first: "SSH-2.0-OpenSSH_9.9\r\n",
+			want: "through b:1: peer is unreachable: tls: first record does not look like a TLS handshake"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *ring) {
+				if c.listen {
+					ln, err := r.net.Listen("b:1")
+					require.NoError(t, err)
+					defer func() { _ = ln.Close() }()
+					go func() {
+						if conn, err := ln.Accept(); err == nil {
+							_, _ = io.WriteString(conn, c.first)
+						}
+					}()
+				}
+				token := trust.Token{Root: r.auth.Root().Fingerprint(), Addrs: []string{"b:1"}}
+				_, _, err := JoinRing(t.Context(), token, newKey(t), "x", 1, r.net.Dialer("n"), nil)
+				require.ErrorIs(t, err, ErrUnreachable)
+				assert.EqualError(t, err, c.want)
+			})
+		})
+	}
 }
 
 // Another member of the ring that says it is the one does not get to see it either.

@@ -126,7 +126,7 @@ func handshakeError(err error) error {
 	switch {
 	case errors.As(err, &remote), isAny(err, trust.ErrForeign, trust.ErrCertificate, trust.ErrClock,
 		trust.ErrWrongMachine, trust.ErrRevoked, trust.ErrDeparted,
-		ErrIncompatible, ErrProtocol, ErrTooLarge, ErrDenied):
+		ErrIncompatible, ErrProtocol, ErrTooLarge, ErrDenied, ErrUnreachable):
 		return err
 	case errors.As(err, &alert) && alert.Op == "remote error" && alert.Err.Error() == noProtocol.Error():
 		return fmt.Errorf("%w: the other side speaks another version of the protocol", ErrIncompatible)

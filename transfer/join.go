@@ -129,10 +129,13 @@ func (a applicant) ask(ctx context.Context, addr string) ([]byte, error) {
 func (a applicant) enter(ctx context.Context, raw net.Conn) (w *wire, relayed bool, err error) {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	conn := tls.Client(raw, a.tls)
-	if err := conn.Handshake(); err != nil {
+	err = conn.Handshake()
+	if !stop() {
+		err = fmt.Errorf("%w: no answer in time", ErrUnreachable)
+	}
+	if err != nil {
 		return nil, false, handshakeError(err)
 	}
-	stop()
 	w = newWire(raw, conn, joinLimit)
 	if err := w.writeFrame(frameJoinTo, mustMarshal(joinTo{a.issuer})); err != nil {
 		return nil, false, handshakeError(err)

@@ -12,11 +12,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/internal/proctest"
+	"github.com/dhtfs/dhtfs/transfer/trust"
 )
 
 // complaint is what a person reads of a command that failed: one line of error
@@ -78,6 +80,13 @@ func TestRefusals(t *testing.T) {
 	fresh := invite()
 	mangled := strings.Replace(fresh, fresh[30:34], "AAAA", 1)
 	require.NotEqual(t, fresh, mangled)
+	expired := string(n.Run(t, "invite", "--print", "token", "--ttl", "1ms").OK(t).Stdout)
+	token, err := trust.ParseToken(strings.TrimSpace(fresh), time.Now())
+	require.NoError(t, err)
+	gone, foreign, unknown := token, token, token
+	gone.Addrs = []string{"127.0.0.1:1"}
+	foreign.Root[0]++
+	unknown.Secret[0]++
 
 	for name, c := range map[string]struct {
 		code  int
@@ -120,6 +129,10 @@ func TestRefusals(t *testing.T) {
 		"half a token":                  {2, "bad_token", fresh[:20], []string{"--home", unused, "join", "-"}},
 		"a used invite":                 {6, "invite_used", used, []string{"--home", unused, "join", "-"}},
 		"a revoked invite":              {6, "invite_revoked", revoked, []string{"--home", unused, "join", "-"}},
+		"an expired invite":             {6, "invite_expired", expired, []string{"--home", unused, "join", "-"}},
+		"an invite nobody made":         {6, "invite_unknown", unknown.String(), []string{"--home", unused, "join", "-"}},
+		"an invite of another ring":     {6, "foreign", foreign.String(), []string{"--home", unused, "join", "-"}},
+		"nobody where the invite says":  {11, "unreachable", gone.String(), []string{"--home", unused, "join", "-"}},
 		"an invite of somebody else":    {6, "not_issuer", "", other.Args("invite")},
 		"a member that joins again":     {1, "already_member", fresh, other.Args("join", "-")},
 		"a port in use":                 {1, "port_busy", "", []string{"--home", filepath.Join(unused, "port"), "up", "--listen", busy.Addr().String()}},

@@ -310,16 +310,12 @@ func slowCopy(t *testing.T, d *drop) {
 	t.Logf("a file of %d MiB was on the ring within %v of its completion", size>>20, time.Since(closed))
 }
 
-// unpack runs tar x.
-func unpack(t *testing.T, d *drop) {
-	if _, err := exec.LookPath("tar"); err != nil {
-		t.Skip("there is no tar")
-	}
-	archive := filepath.Join(t.TempDir(), "archive.tar")
+// manyFiles makes an archive of n small files in a tree.
+func manyFiles(t *testing.T, archive string, n int) {
 	f, err := os.Create(archive)
 	require.NoError(t, err)
 	w := tar.NewWriter(f)
-	for i := range long(120, 5000) {
+	for i := range n {
 		size := int64(i * 37 % 20000)
 		require.NoError(t, w.WriteHeader(&tar.Header{
 			Name: fmt.Sprintf("tree/%d/%d/file %d", i%7, i%31, i), Size: size, Mode: 0o600, ModTime: time.Unix(int64(1e9+i), 0),
@@ -329,6 +325,15 @@ func unpack(t *testing.T, d *drop) {
 	}
 	require.NoError(t, w.Close())
 	require.NoError(t, f.Close())
+}
+
+// unpack runs tar x.
+func unpack(t *testing.T, d *drop) {
+	if _, err := exec.LookPath("tar"); err != nil {
+		t.Skip("there is no tar")
+	}
+	archive := filepath.Join(t.TempDir(), "archive.tar")
+	manyFiles(t, archive, long(120, 5000))
 	cmd := exec.CommandContext(t.Context(), "tar", "xf", archive, "-C", d.dir)
 	require.NoError(t, cmd.Start())
 	d.die()
@@ -433,6 +438,28 @@ func fills(t *testing.T, ring *proctest.Ring, w *witness) {
 	d.mirrored()
 	writeFile(t, d.path("second"), 4<<20)
 	d.mirrored()
+	for round := range long(0, 4) { // again and again, to the last byte
+		for i := 0; ; i++ {
+			name := fmt.Sprintf("%d/%d", round, i)
+			makeDir(t, d.path("."), fmt.Sprint(round))
+			f, err := os.Create(d.path(name))
+			if err == nil {
+				_, err = io.Copy(f, noise(name, 100<<10))
+				require.NoError(t, f.Close())
+				d.is(name, hashOfFile(t, d.path(name)))
+			}
+			if err != nil {
+				break // what there is of it is a file all the same
+			}
+			if i == 10*round {
+				d.die()
+			}
+		}
+		d.mirrored()
+		require.NoError(t, os.RemoveAll(d.path(fmt.Sprint(round))))
+		d.die()
+		d.mirrored()
+	}
 	d.node.Run(t, "watch", "rm", d.dir).OK(t)
 }
 

@@ -62,7 +62,7 @@ func New(c Config) (*Service, error) {
 	if c.Private == nil {
 		c.Private = func(string) bool { return false }
 	}
-	s := &Service{cfg: c, slots: semaphore.NewWeighted(maxWorkers), catalog: newCatalog(), added: make(chan struct{}, 1)}
+	s := &Service{cfg: c, slots: semaphore.NewWeighted(maxSmall), catalog: newCatalog(), added: make(chan struct{}, 1)}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}

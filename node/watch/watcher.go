@@ -11,15 +11,21 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxWorkers is how many files are published at once, for all folders together.
-const maxWorkers = 4
+// How many files are published at once, for all folders together: with small ones
+// most of the time is waiting for disks that many can share, and with large ones a
+// few use up what the machine has.
+const (
+	maxSmall  = 32
+	largeCost = 8       // as many small ones as a large one is worth
+	largeFile = 1 << 20 // bytes
+)
 
 // watcher watches one folder. The goroutine of run owns all of it but status,
 // which anybody may read, and what the workers use.
 type watcher struct {
 	folder  Folder
 	log     *slog.Logger
-	slots   *semaphore.Weighted // of maxWorkers
+	slots   *semaphore.Weighted // of maxSmall
 	publish *publisher
 	journal *journal
 	machine *machine
@@ -89,7 +95,7 @@ func (w *watcher) end() {
 		select {
 		case r := <-w.results:
 			w.machine.finish(r.job, r.outcome, time.Now())
-			w.slots.Release(1)
+			w.slots.Release(r.job.cost())
 		case <-idle:
 			busy = false
 		}
@@ -125,10 +131,14 @@ func earlier(a, b time.Time) time.Time {
 // dispatch hands jobs to workers as long as there are any of both.
 func (w *watcher) dispatch(ctx context.Context, now time.Time) {
 	root, there := w.look.root()
-	for there && w.slots.TryAcquire(1) {
+	for there && len(w.machine.queue) > 0 {
+		cost := costOf(w.machine.queue[0].seen.Size)
+		if !w.slots.TryAcquire(cost) {
+			return
+		}
 		j, ok := w.machine.next(now)
 		if !ok {
-			w.slots.Release(1)
+			w.slots.Release(cost)
 			return
 		}
 		w.remember() // that it is begun
@@ -136,11 +146,22 @@ func (w *watcher) dispatch(ctx context.Context, now time.Time) {
 	}
 }
 
+// costOf is how many slots a file takes.
+func costOf(size int64) int64 {
+	if size >= largeFile {
+		return largeCost
+	}
+	return 1
+}
+
+// cost is how many slots the job takes.
+func (j *job) cost() int64 { return costOf(j.print.Size) }
+
 // finish takes the outcome of a job, and logs what is news.
 func (w *watcher) finish(r result) {
 	before := w.machine.ring
 	w.machine.finish(r.job, r.outcome, time.Now())
-	w.slots.Release(1)
+	w.slots.Release(r.job.cost())
 	name, f := printable(w.folder.name(r.job.path)), r.outcome.fault
 	switch {
 	case before == nil && w.machine.ring != nil:
