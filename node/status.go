@@ -57,6 +57,9 @@ func (n *Node) onSelf() selfReply {
 	if err := n.store.Degraded(); err != nil {
 		r.Degraded = err.Error()
 	}
+	if aside, err := n.store.Quarantined(); err == nil {
+		r.Aside = aside.Bytes
+	}
 	for _, p := range n.ring.Positions() {
 		r.Positions = append(r.Positions, wirePosition{p.Self, p.Predecessor, p.Successors})
 	}
@@ -103,6 +106,7 @@ func (n *Node) Members(ctx context.Context) []Member {
 		if a.err == nil {
 			m.State, m.RTT = Alive, a.is.rtt
 			m.Files, m.Used, m.Capacity, m.Free, m.Version = a.is.Files, a.is.Used, a.is.Capacity, a.is.Free, a.is.Version
+			m.Aside = a.is.Aside
 			if m.Degraded = a.is.Degraded; m.Degraded != "" {
 				m.State = Degraded
 			}
