@@ -235,7 +235,7 @@ func (p *patient) files() finding {
 	}
 	if len(p.status.Warnings) > 0 {
 		found = append(found, p.status.Warnings...)
-		hints = append(hints, "see  "+p.app.command("verify --repair"))
+		hints = append(hints, "see  "+p.app.command("nodes")+"  and  "+p.app.command("verify --repair"))
 	}
 	if len(aside) > 0 {
 		found = append(found, plural(len(aside), "damaged or foreign file")+" put aside ("+size(bytes)+")")

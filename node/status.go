@@ -32,6 +32,7 @@ func (n *Node) Status(ctx context.Context) Status {
 		s.Degraded = err.Error()
 	}
 	s.Warnings = append(s.Warnings, n.warnOfDamage()...)
+	s.Warnings = append(s.Warnings, n.warnOfAbsence()...)
 	s.Warnings = append(s.Warnings, n.warnOfMembership()...)
 	if !n.store.XattrOK() {
 		s.Warnings = append(s.Warnings, "the file system keeps no extended attributes: if registers.db is lost it cannot be rebuilt from the files")
