@@ -38,6 +38,7 @@ type spaceOfNode struct {
 	Used     int64  `json:"used"`
 	Capacity int64  `json:"capacity"` // used and free
 	Free     int64  `json:"free"`     // that content can still take
+	Aside    int64  `json:"quarantine,omitempty"`
 }
 
 // spaceTotal adds nodes up.
@@ -61,6 +62,11 @@ func runSpace(ctx context.Context, a *app) error {
 	} else {
 		err = a.printTable([]string{"NODE", "STATE", "FILES", "USED", "CAPACITY", "FREE", "USE"}, spaceRows(doc))
 	}
+	for _, s := range doc.Nodes {
+		if s.Aside > 0 && !a.global.json {
+			a.printf("%s has %s of damaged or foreign files in quarantine\n", escape(s.Name), size(s.Aside))
+		}
+	}
 	if err == nil && !doc.Complete {
 		err = &api.Error{
 			Code: api.ExitPartial, ID: "partial",
@@ -76,7 +82,7 @@ func runSpace(ctx context.Context, a *app) error {
 func spaceOf(nodes api.Nodes) spaceDocument {
 	doc := spaceDocument{Schema: "dhtfs.df/v1", Nodes: []spaceOfNode{}, Asked: api.NodesAsked{Asked: len(nodes.Nodes)}}
 	for _, m := range nodes.Nodes {
-		s := spaceOfNode{Name: m.Name, ID: m.ID, Machine: m.Machine, State: m.State, Files: m.Files, Used: m.Used, Capacity: m.Capacity, Free: m.Free}
+		s := spaceOfNode{Name: m.Name, ID: m.ID, Machine: m.Machine, State: m.State, Files: m.Files, Used: m.Used, Capacity: m.Capacity, Free: m.Free, Aside: m.Aside}
 		if m.State == string(node.Degraded) {
 			s.Free = 0
 		}

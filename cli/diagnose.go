@@ -221,6 +221,12 @@ func (p *patient) members() finding {
 // files looks for copies that are missing or damaged.
 func (p *patient) files() finding {
 	aside, _ := filepath.Glob(filepath.Join(p.app.paths.Data, "quarantine", "*", "*"))
+	var bytes int64
+	for _, at := range aside {
+		if info, err := os.Lstat(at); err == nil {
+			bytes += info.Size()
+		}
+	}
 	f := ok("content", "%s here, none known to lack a copy", plural(p.status.Files, "file"))
 	var found, hints []string
 	if p.status.CopiesMissing > 0 {
@@ -229,11 +235,11 @@ func (p *patient) files() finding {
 	}
 	if len(p.status.Warnings) > 0 {
 		found = append(found, p.status.Warnings...)
-		hints = append(hints, "see  "+p.app.command("verify --repair"))
+		hints = append(hints, "see  "+p.app.command("nodes")+"  and  "+p.app.command("verify --repair"))
 	}
 	if len(aside) > 0 {
-		found = append(found, plural(len(aside), "damaged or foreign file")+" put aside")
-		hints = append(hints, "look at them, then delete them: "+filepath.Join(p.app.paths.Data, "quarantine"))
+		found = append(found, plural(len(aside), "damaged or foreign file")+" put aside ("+size(bytes)+")")
+		hints = append(hints, "look at them, then delete them (they go by themselves after 30 days): "+filepath.Join(p.app.paths.Data, "quarantine"))
 	}
 	if len(found) > 0 {
 		f.Message = strings.Join(found, "; ")

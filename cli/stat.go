@@ -53,7 +53,11 @@ func runStat(ctx context.Context, a *app, name string) error {
 	}
 	rows = nil
 	for _, h := range doc.Holders {
-		rows = append(rows, []string{h.Name, short(h.ID), h.Address, h.State})
+		state := h.State
+		if !h.Voter && state == string(node.Durable) {
+			state += ", without a vote"
+		}
+		rows = append(rows, []string{h.Name, short(h.ID), h.Address, state})
 	}
 	if err := a.printTable([]string{"HOLDER", "NODE", "ADDRESS", "STATE"}, rows); err != nil {
 		return err

@@ -78,9 +78,9 @@
 // # Limits
 //
 // A write or rename by another program under files/ is noticed only when the
-// file is read or at the next Open. Nothing limits the size of quarantine/. On
-// a file system that ignores case or normalisation, names that differ only in
-// that exclude each other (ErrCollision), and all changes wait for each other;
-// one that rewrites names (HFS+) is not supported. On Windows a file that is
-// open for reading cannot be replaced.
+// file is read or at the next Open. What is in quarantine/ stays there until
+// TrimQuarantine is called. On a file system that ignores case or normalisation,
+// names that differ only in that exclude each other (ErrCollision), and all
+// changes wait for each other; one that rewrites names (HFS+) is not supported.
+// On Windows a file that is open for reading cannot be replaced.
 package filestore

@@ -43,6 +43,7 @@ type MemDisk struct {
 	capacity int64
 	fault    func(Op, string) error
 	latency  atomic.Int64 // of whatever reads, writes or saves, in nanoseconds
+	hanging  atomic.Pointer[chan struct{}]
 
 	noAttrs bool                  // as on a file system without extended attributes
 	folds   bool                  // as on a file system that ignores case
@@ -106,8 +107,21 @@ func (d *MemDisk) SetFault(f func(op Op, path string) error) {
 // SetLatency has every read, write, sync and commit take so long.
 func (d *MemDisk) SetLatency(latency time.Duration) { d.latency.Store(int64(latency)) }
 
+// Hang has every read, write, sync and commit wait until release is called.
+func (d *MemDisk) Hang() (release func()) {
+	until := make(chan struct{})
+	d.hanging.Store(&until)
+	return sync.OnceFunc(func() {
+		d.hanging.Store(nil)
+		close(until)
+	})
+}
+
 // linger waits for as long as the disk takes. d.mu is not held.
 func (d *MemDisk) linger() {
+	if until := d.hanging.Load(); until != nil {
+		<-*until
+	}
 	if latency := d.latency.Load(); latency > 0 {
 		time.Sleep(time.Duration(latency))
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"time"
 )
 
 // lose gives up the copy c was opened from, if it is still the one in use: its
@@ -86,7 +87,7 @@ func (s *Store) giveUp(e *entry) {
 // quarantine moves a file out of the way, under its own name, for a person to
 // look at.
 func (s *Store) quarantine(at string) error {
-	dir := path.Join(quarantineDir, rand.Text())
+	dir := path.Join(quarantineDir, time.Now().UTC().Format(asideLayout)+"-"+rand.Text()[:10])
 	if err := s.disk.mkdir(dir); err != nil {
 		return s.fail(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"time"
 )
 
 // Small content. A file of its own costs three syncs to be durable: the file,
@@ -157,7 +158,7 @@ func (s *Store) flush() error {
 	if err := s.Degraded(); err != nil {
 		return err
 	}
-	if err := s.disk.flush(files); err != nil {
+	if err := s.answered("flush", time.Duration(len(files))*hangEach, func() error { return s.disk.flush(files) }); err != nil {
 		return s.fail(err)
 	}
 	if err := s.commit(writes...); err != nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // tempPrefix begins the names of temporary files. A name never escapes to
@@ -212,7 +213,7 @@ func (st *Stage) seal(rec *Record) error {
 		return nil
 	}
 	s.dress(st.f, st.path, &entry{Accepted: Ballot{}, Record: rec, Held: true, File: st.path})
-	if err := st.f.sync(); err != nil {
+	if err := s.answered("sync", time.Duration(d.Size()/hangRate)*time.Second, st.f.sync); err != nil {
 		return s.fail(err)
 	}
 	err := st.f.Close()

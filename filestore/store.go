@@ -147,7 +147,8 @@ func Open(o Options) (*Store, error) {
 
 // Close waits for the operations under way and gives the directory free.
 // Stages that were not accepted are swept by the next Open; open Contents can
-// still be read.
+// still be read. ErrDegraded if the disk does not answer: the directory stays
+// locked until the process ends.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -156,7 +157,9 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	s.inflight.Wait()
+	if !s.settled() {
+		return fmt.Errorf("close store: %w: %w", ErrDegraded, errHang)
+	}
 	if err := s.flush(); err != nil {
 		s.log.Warn("small files are not flushed; the next start does it", "err", err)
 	}
@@ -305,7 +308,7 @@ func (s *Store) runSync(dir string) error {
 	if err := s.Degraded(); err != nil {
 		return err // also for those that queued before the sync that failed
 	}
-	if err := s.disk.syncDir(dir); err != nil {
+	if err := s.answered("sync", 0, func() error { return s.disk.syncDir(dir) }); err != nil {
 		return s.fail(fmt.Errorf("sync directory %s: %w", dir, err))
 	}
 	return nil
@@ -322,7 +325,7 @@ func (s *Store) runCommit(writes []write) error {
 	if err := s.Degraded(); err != nil {
 		return err
 	}
-	err := s.apply(writes)
+	err := s.answered("commit", 0, func() error { return s.apply(writes) })
 	if err == nil || errors.Is(err, ErrNoSpace) {
 		return err
 	}

@@ -97,6 +97,13 @@ func (a *authority) setVacant(x arc, vacant bool) bool {
 	return was != vacant
 }
 
+// hasVacant reports whether any arc is vacant.
+func (a *authority) hasVacant() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.vacant) > 0
+}
+
 // knows reports whether the whole arc is known.
 func (a *authority) knows(x arc) bool {
 	a.mu.Lock()

@@ -92,14 +92,15 @@ func (n *Node) likelyHolders(rec *filestore.Record) []MachineID {
 // then those with an older version, then the nearest to the key; one that cannot
 // is passed over. The record was chosen at a ballot, and holders have its content.
 func (n *Node) makeExtra(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID) []MachineID {
-	return n.makeBeyond(ctx, rec, at, holders, rec.Wanted()-len(rec.Voters.New))
+	return n.makeBeyond(ctx, keepRequest{Record: rec, At: at, Sources: holders}, rec.Wanted()-len(rec.Voters.New))
 }
 
 // makeBeyond is makeExtra for so many copies.
-func (n *Node) makeBeyond(ctx context.Context, rec filestore.Record, at filestore.Ballot, holders []MachineID, need int) []MachineID {
+func (n *Node) makeBeyond(ctx context.Context, req keepRequest, need int) []MachineID {
 	if need <= 0 {
 		return nil
 	}
+	rec := req.Record
 	candidates := n.following(ctx, rec.Name, rec.Voters)
 	states := n.statesAt(ctx, candidates, rec)
 	slices.SortStableFunc(candidates, func(a, b MachineID) int { return preference(states[a]) - preference(states[b]) })
@@ -107,7 +108,7 @@ func (n *Node) makeBeyond(ctx context.Context, rec filestore.Record, at filestor
 	for len(confirmed) < need && len(candidates) > 0 && ctx.Err() == nil {
 		k := min(need-len(confirmed), len(candidates))
 		answers := ask(n, candidates[:k], func(m MachineID) (struct{}, error) {
-			return struct{}{}, n.makeKeep(ctx, m, keepRequest{Record: rec, At: at, Sources: holders})
+			return struct{}{}, n.makeKeep(ctx, m, req)
 		})
 		for range k {
 			if a := <-answers; a.err == nil {
@@ -147,7 +148,11 @@ func (n *Node) statesAt(ctx context.Context, machines []MachineID, rec filestore
 
 // makeKeep has a machine keep a copy without a vote.
 func (n *Node) makeKeep(ctx context.Context, m MachineID, req keepRequest) error {
-	ctx, cancel := context.WithTimeout(ctx, obtainTimeout+time.Duration(req.Record.Size/obtainRate)*time.Second)
+	limit := obtainTimeout + time.Duration(req.Record.Size/obtainRate)*time.Second
+	if req.Repair {
+		limit = 2*obtainTimeout + time.Duration(req.Record.Size/repairRate)*time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if m == n.self() {
 		return n.onKeep(ctx, req, m)
@@ -168,7 +173,7 @@ func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) erro
 		return err
 	}
 	sources := slices.DeleteFunc(n.rank(&rec, req.Sources), func(m MachineID) bool { return m == n.self() })
-	if err := n.obtain(ctx, obtainRequest{Record: rec, Sources: sources}); err != nil {
+	if err := n.obtain(ctx, obtainRequest{Record: rec, Sources: sources, Repair: req.Repair}); err != nil {
 		return err
 	}
 	reg, err := n.store.Learn(rec.Name, func(r filestore.Register) (filestore.Register, error) {

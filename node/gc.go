@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -42,7 +43,7 @@ func (n *Node) isOld(rec *filestore.Record) bool {
 // runCollect collects on a schedule, and keeps the ring's clock.
 func (n *Node) runCollect(ctx context.Context) error {
 	for sleep(ctx, jitter(n.cfg.Timing.Collect)) == nil {
-		if err := n.collect(ctx); err != nil {
+		if err := errors.Join(n.collect(ctx), n.trimQuarantine()); err != nil {
 			n.log.Warn("could not collect what is not needed any more", "err", err)
 		}
 	}
@@ -50,6 +51,23 @@ func (n *Node) runCollect(ctx context.Context) error {
 		n.log.Warn("could not store the ring's clock", "err", err)
 	}
 	return nil
+}
+
+// What quarantine keeps, for a person to look at.
+const (
+	quarantineAge   = 30 * 24 * time.Hour
+	quarantineShare = 20 // one part in so many of what the node may hold
+)
+
+// trimQuarantine removes what is beyond that, the oldest first. A node that is
+// degraded removes nothing.
+func (n *Node) trimQuarantine() error {
+	if n.store.Degraded() != nil {
+		return nil
+	}
+	_, used, free := n.store.Usage()
+	_, err := n.store.TrimQuarantine(quarantineAge, n.capacity(used, max(0, free))/quarantineShare)
+	return err
 }
 
 // collect does it once.

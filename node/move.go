@@ -21,12 +21,14 @@ func (n *Node) setRight(ctx context.Context, p place, it item) error {
 		return ErrUnavailable // asking them costs time that other names need
 	}
 	target := n.target(p, chord.KeyOf(name), it.newest.View.Voters.New)
-	if err := n.allRefused(p, target, it); err != nil {
-		return err
+	err := n.allRefused(p, target, it)
+	if err == nil {
+		if err = n.move(ctx, name, target); err == nil && n.judge(p, target, it) == incomplete {
+			err = n.refresh(ctx, name, target)
+		}
 	}
-	err := n.move(ctx, name, target)
-	if err == nil && n.judge(p, target, it) == incomplete {
-		err = n.refresh(ctx, name, target)
+	if failure := n.repairStandIns(ctx, name, target); err == nil {
+		err = failure
 	}
 	if err != nil {
 		n.log.Debug("could not repair a file", "name", name, "err", err)

@@ -190,46 +190,6 @@ func receiveHashes(s *transfer.Stream, rec *filestore.Record) ([]filestore.Hash,
 	return all, nil
 }
 
-// localSource reads from this node's own store.
-type localSource struct {
-	pull    *pull
-	content *filestore.Content
-	check   bool
-	next    int64
-	buf     []byte
-}
-
-func (n *Node) openLocal(at candidate, p *pull) (source, error) {
-	if raw, ok := n.store.ReadSmall(p.record.Name, p.record.SHA256, smallContent); ok && len(raw) > 0 {
-		p.hashes = []filestore.Hash{p.record.SHA256}
-		return &wholeSource{view: func() ([]byte, error) { return raw, nil }}, nil
-	}
-	c, err := n.store.Open(p.record.Name, p.record.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	if p.hashes == nil {
-		if p.hashes, err = c.Hashes(); err != nil {
-			_ = c.Close()
-			return nil, err
-		}
-	}
-	return &localSource{pull: p, content: c, check: at.check, next: p.next, buf: make([]byte, min(filestore.ChunkSize, p.record.Size))}, nil
-}
-
-func (l *localSource) chunk() (raw []byte, err error) {
-	var k int
-	if l.pull.blind && !l.check {
-		k, _, err = l.content.ReadUnchecked(int(l.next), l.buf)
-	} else {
-		k, err = l.content.ReadChunk(int(l.next), l.buf)
-	}
-	l.next++
-	return l.buf[:k], err
-}
-
-func (l *localSource) close() { _ = l.content.Close() }
-
 // remoteSource reads from another node.
 type remoteSource struct {
 	pull       *pull

@@ -37,7 +37,8 @@ type repairer struct {
 	lacking    map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
 	strays     strays
 	crew       *crew
-	unanswered unanswered   // names whose majority does not answer
+	unanswered unanswered // names whose majority does not answer
+	stoodIn    stoodIn
 	missing    atomic.Int64 // copies that files held here lack, as of the last round
 	done       atomic.Bool  // this node has compared its part of the ring since it came to its place
 }

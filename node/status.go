@@ -32,6 +32,7 @@ func (n *Node) Status(ctx context.Context) Status {
 		s.Degraded = err.Error()
 	}
 	s.Warnings = append(s.Warnings, n.warnOfDamage()...)
+	s.Warnings = append(s.Warnings, n.warnOfAbsence()...)
 	s.Warnings = append(s.Warnings, n.warnOfMembership()...)
 	if !n.store.XattrOK() {
 		s.Warnings = append(s.Warnings, "the file system keeps no extended attributes: if registers.db is lost it cannot be rebuilt from the files")
@@ -56,6 +57,9 @@ func (n *Node) onSelf() selfReply {
 	}
 	if err := n.store.Degraded(); err != nil {
 		r.Degraded = err.Error()
+	}
+	if aside, err := n.store.Quarantined(); err == nil {
+		r.Aside = aside.Bytes
 	}
 	for _, p := range n.ring.Positions() {
 		r.Positions = append(r.Positions, wirePosition{p.Self, p.Predecessor, p.Successors})
@@ -103,6 +107,7 @@ func (n *Node) Members(ctx context.Context) []Member {
 		if a.err == nil {
 			m.State, m.RTT = Alive, a.is.rtt
 			m.Files, m.Used, m.Capacity, m.Free, m.Version = a.is.Files, a.is.Used, a.is.Capacity, a.is.Free, a.is.Version
+			m.Aside = a.is.Aside
 			if m.Degraded = a.is.Degraded; m.Degraded != "" {
 				m.State = Degraded
 			}

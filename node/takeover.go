@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -63,6 +64,44 @@ func (s *unanswered) end(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.names, name)
+}
+
+// list are the names that a majority has not answered for when last asked.
+func (s *unanswered) list() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, e := range s.names {
+		if time.Since(e.last) <= unansweredGap {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// unchangeable counts the files here of which most voters have not been heard since
+// they did not answer.
+func (n *Node) unchangeable() (files int) {
+	for _, name := range n.repair.unanswered.list() {
+		r, err := n.store.Register(name)
+		if err == nil && r.Held && !register.Quorum(r.Record.Voters, n.ring.Alive) {
+			files++
+		}
+	}
+	return files
+}
+
+// warnOfAbsence tells what cannot be said or done because of machines that are away.
+func (n *Node) warnOfAbsence() (warnings []string) {
+	switch files := n.unchangeable(); {
+	case files == 1:
+		warnings = append(warnings, "1 file kept here cannot be changed for now: most of the nodes that keep it do not answer")
+	case files > 1:
+		warnings = append(warnings, fmt.Sprintf("%d files kept here cannot be changed for now: most of the nodes that keep them do not answer", files))
+	}
+	if n.authority.hasVacant() {
+		warnings = append(warnings, "all nodes that knew a part of the ring are away: names that are not found there may come back with them")
+	}
+	return warnings
 }
 
 // next is how long it is until the first name has been silent for so long; false

@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ func TestTheSurvivorTakesOver(t *testing.T) {
 			_, err = m.Store(t.Context(), "file", readerOf("new"), replace)
 			assert.ErrorIs(t, err, node.ErrUnavailable)
 		}
+		r.Eventually(time.Minute, "the survivor says so", func() bool {
+			return slices.ContainsFunc(group[2].Status(t.Context()).Warnings, func(w string) bool { return strings.Contains(w, "cannot be changed") })
+		})
 		forced(t, r, "file", 3*time.Minute)
 		assert.Greater(t, time.Since(start), time.Minute, "not before the time is up")
 		t.Log("taken over after", time.Since(start))
@@ -50,6 +54,7 @@ func TestTheSurvivorTakesOver(t *testing.T) {
 		for _, m := range r.Up() {
 			r.CheckName(m, "file", content)
 		}
+		r.Eventually(5*time.Minute, "there is nothing left to say", func() bool { return len(group[2].Status(t.Context()).Warnings) == 0 })
 		got := r.Store(group[2], "file", []byte("new"), replace)
 		assert.Equal(t, 3, got.Copies)
 		assert.False(t, got.Record.Forced, "what is stored now, a majority has decided on")

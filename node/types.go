@@ -199,6 +199,7 @@ type Member struct {
 	Capacity int64
 	Files    int
 	Free     int64 // bytes of files that still fit
+	Aside    int64 // bytes in quarantine
 	Version  string
 	Self     bool
 	Degraded string        // why it is degraded

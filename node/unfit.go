@@ -21,7 +21,6 @@ const (
 	degradedFor  = 45 * time.Second // how long a degraded node is believed to be; it repeats it
 	refusedFirst = time.Minute      // after a machine refused content; doubled each time up to
 	refusedMost  = 15 * time.Minute
-	standInGrace = 2 * time.Second // that the answer to a store waits for a copy in another's place
 )
 
 // unfit remembers which machines refused content lately. The zero value is ready.
@@ -140,38 +139,6 @@ type Lacking struct {
 	Label   string
 	Machine MachineID
 	Err     error
-}
-
-// standIn notes in the reply to a store which voters could not take the content,
-// and has others on the ring keep copies in place of those that are full or
-// whose disks have failed. Such a copy has no vote, and goes like any that
-// nobody counts on once all voters have theirs.
-func (n *Node) standIn(ctx context.Context, reply *changeReply, o outcome, why map[MachineID]error) {
-	if o.record.Deleted {
-		return
-	}
-	reply.Lacking = n.lacking(&o.record, reply.Copies, why)
-	need := 0
-	for _, l := range reply.Lacking {
-		if l.Reason == lackingSpace || l.Reason == lackingDegraded {
-			need++
-		}
-	}
-	if need == 0 {
-		return
-	}
-	made := make(chan []MachineID, 1)
-	if !n.tasks.run(func() {
-		need += o.record.Wanted() - len(o.record.Voters.New)
-		made <- n.makeBeyond(context.WithoutCancel(ctx), o.record, o.view.Basis, o.acceptors, need)
-	}) {
-		return
-	}
-	select {
-	case l := <-made:
-		reply.Copies = append(slices.Clone(o.acceptors), l...)
-	case <-time.After(standInGrace): // it goes on
-	}
 }
 
 // lacking are the voters of a record that are not among those who confirmed it

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,8 @@ func TestNobodyKnowsARange(t *testing.T) {
 			}
 			time.Sleep(30 * time.Second)
 		}
+		assert.Contains(t, strings.Join(at.Status(t.Context()).Warnings, "\n")+strings.Join(r.Up()[1].Status(t.Context()).Warnings, "\n"),
+			"all nodes that knew a part of the ring are away")
 		for i, m := range r.Up()[:2] {
 			got := r.Store(m, fresh[i], []byte("fresh"), node.StoreOptions{})
 			assert.True(t, got.Record.Forced, "without those who may have it")
@@ -49,6 +52,9 @@ func TestNobodyKnowsARange(t *testing.T) {
 		}
 		settled(r)
 		bothKept(t, r, "file", "meanwhile", "what they have")
+		for _, m := range r.Up() {
+			assert.Empty(t, m.Status(t.Context()).Warnings, m.Host)
+		}
 		r.CheckName(at, fresh[2], nil)
 		r.Whole(2 * time.Minute)
 	})

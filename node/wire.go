@@ -164,6 +164,7 @@ type keepRequest struct {
 	Record  filestore.Record `cbor:"1,keyasint"`
 	At      filestore.Ballot `cbor:"2,keyasint"`
 	Sources []MachineID      `cbor:"3,keyasint"`
+	Repair  bool             `cbor:"4,keyasint,omitempty"` // as in obtainRequest
 }
 
 // holding is one content that a node is asked about.
@@ -332,7 +333,8 @@ type selfReply struct {
 	Positions []wirePosition `cbor:"6,keyasint"`
 	Free      int64          `cbor:"7,keyasint,omitempty"`
 	Degraded  string         `cbor:"8,keyasint,omitempty"`
-	Now       int64          `cbor:"9,keyasint,omitempty"` // its clock, in nanoseconds since 1970
+	Now       int64          `cbor:"9,keyasint,omitempty"`  // its clock, in nanoseconds since 1970
+	Aside     int64          `cbor:"10,keyasint,omitempty"` // bytes in quarantine
 }
 
 // wirePosition is a chord.Position without its fingers.

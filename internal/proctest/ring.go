@@ -74,6 +74,18 @@ func (r *Ring) found(t testing.TB) (token string) {
 	return string(first.Run(t, "invite", "--print", "token", "--uses", fmt.Sprint(len(r.Nodes))).OK(t).Stdout)
 }
 
+// Join adds a node, by an invitation of the first one, and waits until it is ready.
+func (r *Ring) Join(t testing.TB) *Node {
+	t.Helper()
+	token := string(r.Nodes[0].Run(t, "invite", "--print", "token").OK(t).Stdout)
+	name := fmt.Sprintf("n%d", len(r.Nodes))
+	n := &Node{Name: name, Home: filepath.Join(filepath.Dir(r.Nodes[0].Home), name)}
+	r.Nodes = append(r.Nodes, n)
+	n.startJoin(t, token).Wait(t).OK(t)
+	n.WaitReady(t)
+	return n
+}
+
 // end kills what still runs and, after a failure, shows what the daemons said.
 // The homes go with the test's temporary directory.
 func (r *Ring) end(t testing.TB) {

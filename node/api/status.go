@@ -48,11 +48,12 @@ type Member struct {
 	Files    int       `json:"files"`
 	Version  string    `json:"version"`
 	Self     bool      `json:"self"`
-	Free     int64     `json:"free"`                // bytes that still fit
-	Degraded string    `json:"degraded,omitempty"`  // why it takes no content
-	Clock    float64   `json:"clock_ms"`            // how far its clock is ahead of this node's
-	Issuer   bool      `json:"issuer"`              // it can let machines in
-	Expires  time.Time `json:"certificate_expires"` // it is renewed before
+	Free     int64     `json:"free"`                 // bytes that still fit
+	Aside    int64     `json:"quarantine,omitempty"` // bytes in quarantine
+	Degraded string    `json:"degraded,omitempty"`   // why it takes no content
+	Clock    float64   `json:"clock_ms"`             // how far its clock is ahead of this node's
+	Issuer   bool      `json:"issuer"`               // it can let machines in
+	Expires  time.Time `json:"certificate_expires"`  // it is renewed before
 }
 
 // Nodes is what GET /v1/nodes answers.
@@ -111,6 +112,7 @@ func nodesOf(ms []node.Member) Nodes {
 			Version:  m.Version,
 			Self:     m.Self,
 			Free:     m.Free,
+			Aside:    m.Aside,
 			Degraded: m.Degraded,
 			Clock:    milliseconds(m.Clock),
 			Issuer:   m.Issuer,
