@@ -94,6 +94,18 @@ func TestDamageIsFound(t *testing.T) {
 	}
 }
 
+// Who needs the bytes of a chunk is not content with its name.
+func TestKnownChunksHaveNoBytes(t *testing.T) {
+	var dec Decoder
+	c := rawChunk(9).Known()
+	_, err := dec.Decode(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
+	_, err = dec.View(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
+	_, err = dec.Unchecked(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
+}
+
 func TestBombsAreRefused(t *testing.T) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	require.NoError(t, err)
