@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -173,6 +174,45 @@ func (st *Stage) put(p []byte) error {
 		st.err = fmt.Errorf("stage: %w", s.fail(err))
 	}
 	return st.err
+}
+
+// Chunks returns the SHA-256 of each chunk that is in the file: what need not come
+// again if the rest is written later. There are none after an error, for small
+// content, and once the stage is sealed or discarded.
+func (st *Stage) Chunks() []Hash {
+	if st.err != nil || st.f == nil {
+		return nil
+	}
+	return slices.Clone(st.digest.hashes)
+}
+
+// Restart begins a stage of the same name with the first n of st's Chunks, and
+// discards st in any case. It returns what Stage returns, and ErrCorrupt where the
+// disk does not give back what was written.
+func (st *Stage) Restart(n int) (*Stage, error) {
+	defer st.Discard()
+	have := st.Chunks()
+	if n > len(have) {
+		return nil, fmt.Errorf("restart: no %d chunks", n)
+	}
+	fresh, err := st.store.Stage(st.name, -1)
+	if err != nil {
+		return nil, err
+	}
+	buf := make([]byte, ChunkSize)
+	for i := range n {
+		if _, err = st.f.ReadAt(buf, int64(i)*ChunkSize); err == nil && Hash(sha256.Sum256(buf)) != have[i] {
+			err = fmt.Errorf("%w: chunk %d", ErrCorrupt, i)
+		}
+		if err == nil {
+			err = fresh.WriteChunk(buf, have[i])
+		}
+		if err != nil {
+			fresh.Discard()
+			return nil, fmt.Errorf("restart: %w", err)
+		}
+	}
+	return fresh, nil
 }
 
 // Seal checks the content against rec, a live record of the stage's name, and

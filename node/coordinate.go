@@ -15,8 +15,13 @@ func (n *Node) onStore(ctx context.Context, h storeHeader, s *transfer.Stream) e
 	if n.state.leaving.Load() {
 		return ErrLeaving
 	}
-	reply, err := n.coordinateStore(ctx, h, func(_ context.Context, write func(transfer.Chunk) error) (t contentTrailer, err error) {
-		if err := receiveChunks(s, write); err != nil {
+	reply, err := n.coordinateStore(ctx, h, func(ctx context.Context, f *fanout) (t contentTrailer, err error) {
+		if h.Resume {
+			if err := tellPart(s, f.common(ctx)); err != nil {
+				return t, err
+			}
+		}
+		if err := receiveChunks(s, f.write); err != nil {
 			return t, err
 		}
 		err = s.Receive(&t)
@@ -30,7 +35,7 @@ func (n *Node) onStore(ctx context.Context, h storeHeader, s *transfer.Stream) e
 
 // coordinateStore stages the content at the name's voters while run brings it,
 // then has the record accepted.
-func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(context.Context, func(transfer.Chunk) error) (contentTrailer, error)) (changeReply, error) {
+func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(context.Context, *fanout) (contentTrailer, error)) (changeReply, error) {
 	if err := filestore.ValidateName(h.Name); err != nil {
 		return changeReply{}, err
 	}
@@ -53,7 +58,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		f.abort()
 		return changeReply{}, err
 	}
-	t, err := run(ctx, f.write)
+	t, err := run(ctx, f)
 	if err == nil {
 		err = h.checkSize(t.Size)
 	}

@@ -46,6 +46,8 @@ type branch struct {
 	in      chan transfer.Chunk
 	record  chan filestore.Record // what the content turned out to be; closed without: abort
 	cancel  context.CancelFunc
+	opened  chan struct{}    // closed once have is known; a branch may fail before
+	have    []filestore.Hash // the chunks that an earlier attempt has left there
 	done    chan struct{}
 	err     error
 	left    bool          // behind, by the owner
@@ -62,7 +64,7 @@ func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, eno
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		b := &branch{
 			machine: m, in: make(chan transfer.Chunk, branchAhead),
-			record: make(chan filestore.Record, 1), cancel: cancel, done: make(chan struct{}),
+			record: make(chan filestore.Record, 1), cancel: cancel, opened: make(chan struct{}), done: make(chan struct{}),
 		}
 		f.branches = append(f.branches, b)
 		if !n.tasks.run(func() {
@@ -92,13 +94,24 @@ func (f *fanout) sink(ctx context.Context, b *branch) (sink, error) {
 	case isSmall(f.size):
 		return &callSink{node: f.node, ctx: ctx, machine: b.machine}, nil
 	default:
-		return f.node.stageAt(ctx, b.machine, f.name, f.size)
+		r, err := f.node.stageAt(ctx, b.machine, f.name, f.size)
+		if err != nil {
+			return nil, err
+		}
+		b.have = r.known.have
+		close(b.opened)
+		return r, nil
 	}
 	l, err := f.node.stageHere(f.name, f.size)
-	if err == nil && f.own {
+	if err != nil {
+		return nil, err
+	}
+	b.have = l.known.have
+	close(b.opened)
+	if f.own {
 		l.view = f.node.coding.decode.Unchecked
 	}
-	return l, err
+	return l, nil
 }
 
 // run stages what comes in at one machine.

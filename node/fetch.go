@@ -51,7 +51,7 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 		pull: pull{node: n, ctx: ctx, record: *rec, sources: untried(n.rank(rec, f.holders)), next: o.Offset / filestore.ChunkSize},
 		at:   o.Offset, end: end,
 	}
-	x.pull.last = int64(filestore.ChunkCount(end))
+	x.pull.last, x.pull.gauge.wanted = int64(filestore.ChunkCount(end)), true
 	if o.Lazy {
 		return x, nil
 	}

@@ -48,11 +48,14 @@ type Node struct {
 	state      state
 }
 
-// coding is shared by all transfers, since it learns how fast links are.
+// coding is shared by all transfers, since it learns how fast links are and bounds
+// what is in memory.
 type coding struct {
 	store  *transfer.Compressor // towards a coordinator
 	serve  *transfer.Compressor // towards those who fetch
 	decode transfer.Decoder
+	// several holds a token for each fetch from several holders at once.
+	several chan struct{}
 }
 
 // wake carries signals between a node's goroutines.
@@ -81,8 +84,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
-		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto)},
-		tasks:  newTasks(), state: state{started: time.Now()},
+		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto),
+			several: make(chan struct{}, stripedFetches)},
+		tasks: newTasks(), state: state{started: time.Now()},
 		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{}),
 			expelled: make(chan struct{}, 1), renew: make(chan struct{}, 1), degraded: make(chan struct{}, 1)},
 	}

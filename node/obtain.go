@@ -78,7 +78,7 @@ func (n *Node) obtainFrom(ctx context.Context, req obtainRequest) (from []string
 		}
 		defer leave()
 	}
-	stage, err := n.store.Stage(rec.Name, rec.Size)
+	stage, err := n.newStage(rec.Name, rec.Size)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,8 @@ func untried(machines []MachineID) []candidate {
 	return l
 }
 
-// pull reads the chunks of one content in order, from one source at a time.
+// pull reads the chunks of one content in order, from one source or, where that is
+// faster, from several at once.
 type pull struct {
 	node    *Node
 	ctx     context.Context // of the operation that the pull is a part of
@@ -50,6 +51,8 @@ type pull struct {
 	using   candidate // where current reads
 	from    []string
 	errs    []error
+
+	gauge gauge
 
 	slow     []MachineID // given up only because they were
 	resorted bool        // the last resorts are among the sources
@@ -102,6 +105,7 @@ func (p *pull) chunk() ([]byte, error) {
 		if err := p.ctx.Err(); err != nil {
 			return nil, err
 		}
+		p.widen()
 		if p.current == nil {
 			if err := p.open(); err != nil {
 				return nil, err

@@ -151,8 +151,8 @@ func (n *Node) onStoreSmall(ctx context.Context, r storeRequest) (changeReply, e
 	if r.Header.Size != int64(c.Raw) {
 		return changeReply{}, errBadRequest
 	}
-	return n.coordinateStore(ctx, r.Header, func(_ context.Context, write func(transfer.Chunk) error) (contentTrailer, error) {
-		return r.Trailer, write(c)
+	return n.coordinateStore(ctx, r.Header, func(_ context.Context, f *fanout) (contentTrailer, error) {
+		return r.Trailer, f.write(c)
 	})
 }
 

@@ -23,7 +23,8 @@ type sink interface {
 // A coordinator needs it for seconds; one that died needs it no more.
 const stagedFor = 10 * time.Minute
 
-// stagedSet remembers sealed content until a register accepts it or it is too old.
+// stagedSet remembers sealed content until a register accepts it or it is too old,
+// and what came of content that broke off.
 type stagedSet struct {
 	mu   sync.Mutex
 	list []stagedItem
@@ -34,18 +35,19 @@ type stagedItem struct {
 	name  string
 	sum   filestore.Hash
 	until time.Time
+	part  bool // it broke off: sum is not known
 }
 
 func (s *stagedSet) add(stage *filestore.Stage, rec *filestore.Record) {
 	s.settle(rec.Name, rec.SHA256) // an earlier attempt's copy is not needed beside this one
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.list = append(s.list, stagedItem{stage, rec.Name, rec.SHA256, time.Now().Add(stagedFor)})
+	s.list = append(s.list, stagedItem{stage: stage, name: rec.Name, sum: rec.SHA256, until: time.Now().Add(stagedFor)})
 }
 
-// settle forgets the content of a record that was accepted.
+// settle forgets the content of a record that was accepted, and parts of the name's.
 func (s *stagedSet) settle(name string, sum filestore.Hash) {
-	s.discard(func(i stagedItem) bool { return i.name == name && i.sum == sum })
+	s.discard(func(i stagedItem) bool { return i.name == name && (i.part || i.sum == sum) })
 }
 
 // sweep discards what is too old.
@@ -53,7 +55,8 @@ func (s *stagedSet) sweep(now time.Time) {
 	s.discard(func(i stagedItem) bool { return now.After(i.until) })
 }
 
-func (s *stagedSet) discard(which func(stagedItem) bool) {
+// discard reports whether there was something to be discarded.
+func (s *stagedSet) discard(which func(stagedItem) bool) bool {
 	var out []*filestore.Stage
 	s.mu.Lock()
 	kept := s.list[:0]
@@ -70,6 +73,7 @@ func (s *stagedSet) discard(which func(stagedItem) bool) {
 	for _, stage := range out {
 		stage.Discard()
 	}
+	return len(out) > 0
 }
 
 // runSweep discards staged content that nobody came back for.
@@ -79,6 +83,7 @@ func (n *Node) runSweep(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			n.staged.dropParts()
 			return nil
 		case now := <-tick.C:
 			n.staged.sweep(now)
@@ -92,20 +97,40 @@ type localSink struct {
 	stage *filestore.Stage
 	view  func(transfer.Chunk, []byte) ([]byte, error) // of the decoder: with or without a check
 	raw   []byte                                       // where compressed chunks are decoded
+	name  string
+	known known // what the stage began with
 }
 
 func (n *Node) stageHere(name string, size int64) (*localSink, error) {
 	if size <= 0 {
 		size = -1
 	}
-	stage, err := n.store.Stage(name, size)
-	if err != nil {
-		return nil, err
+	l := &localSink{node: n, view: n.coding.decode.View, name: name}
+	if resumable(size) {
+		if l.stage = n.staged.take(name); l.stage != nil {
+			l.known.have = l.stage.Chunks()
+			return l, nil
+		}
 	}
-	return &localSink{node: n, stage: stage, view: n.coding.decode.View}, nil
+	var err error
+	l.stage, err = n.newStage(name, size)
+	return l, err
+}
+
+// newStage begins to stage content, and gives up what broke off where there is no
+// room beside it.
+func (n *Node) newStage(name string, size int64) (*filestore.Stage, error) {
+	stage, err := n.store.Stage(name, size)
+	if errors.Is(err, filestore.ErrNoSpace) && n.staged.dropParts() {
+		stage, err = n.store.Stage(name, size)
+	}
+	return stage, err
 }
 
 func (l *localSink) write(c transfer.Chunk) error {
+	if there, err := l.part(c); there || err != nil {
+		return err
+	}
 	raw, err := l.view(c, l.raw)
 	if err != nil {
 		return err
@@ -117,7 +142,14 @@ func (l *localSink) write(c transfer.Chunk) error {
 }
 
 func (l *localSink) seal(rec filestore.Record) error {
-	if err := l.stage.Seal(rec); err != nil {
+	var err error
+	if l.known.next < len(l.known.have) { // what was left is longer
+		err = l.cut(l.known.next)
+	}
+	if err == nil {
+		err = l.stage.Seal(rec)
+	}
+	if err != nil {
 		l.stage.Discard()
 		return err
 	}
@@ -125,20 +157,35 @@ func (l *localSink) seal(rec filestore.Record) error {
 	return nil
 }
 
-func (l *localSink) abort() { l.stage.Discard() }
+func (l *localSink) abort() {
+	if !l.node.staged.keep(l.stage, l.name) {
+		l.stage.Discard()
+	}
+}
 
 // remoteSink stages at another node.
-type remoteSink struct{ stream *transfer.Stream }
+type remoteSink struct {
+	stream *transfer.Stream
+	known  known // what the node has already
+}
 
 func (n *Node) stageAt(ctx context.Context, m MachineID, name string, size int64) (*remoteSink, error) {
-	s, err := n.net.Open(ctx, n.members.peer(m), streamStage, stageHeader{Name: name, Size: size})
+	h := stageHeader{Name: name, Size: size, Resume: resumable(size)}
+	s, err := n.net.Open(ctx, n.members.peer(m), streamStage, h)
 	if err != nil {
 		return nil, err
 	}
-	return &remoteSink{s}, nil
+	r := &remoteSink{stream: s}
+	if h.Resume {
+		if err := r.known.askPart(s); err != nil {
+			s.Abort(ErrInterrupted)
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
-func (r *remoteSink) write(c transfer.Chunk) error { return r.stream.WriteChunk(c) }
+func (r *remoteSink) write(c transfer.Chunk) error { return r.known.send(r.stream, c) }
 
 func (r *remoteSink) seal(rec filestore.Record) error {
 	if err := r.stream.EndChunks(); err != nil {
@@ -165,7 +212,13 @@ func (n *Node) onStage(ctx context.Context, h stageHeader, from MachineID, s *tr
 	if err != nil {
 		return err
 	}
-	if err := receiveChunks(s, l.write); err != nil {
+	if h.Resume {
+		err = tellPart(s, l.known.have)
+	}
+	if err == nil {
+		err = receiveChunks(s, l.write)
+	}
+	if err != nil {
 		l.abort()
 		return err
 	}

@@ -236,7 +236,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 	for _, m := range candidates {
 		var reply changeReply
 		if m == n.self() {
-			reply, err = n.coordinateStore(ctx, h, f.run)
+			reply, err = n.coordinateStore(ctx, h, func(ctx context.Context, to *fanout) (contentTrailer, error) { return f.run(ctx, to.write) })
 		} else {
 			reply, err = n.storeThrough(ctx, m, h, f)
 			lost = lost || errors.Is(err, ErrInterrupted)
@@ -314,20 +314,28 @@ func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *
 }
 
 func (n *Node) storeInStream(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {
+	h.Resume = resumable(h.Size)
 	s, err := n.net.Open(ctx, n.members.peer(m), streamStore, h)
 	n.silence.note(m, err)
 	if err != nil {
 		return changeReply{}, err
 	}
-	reply, err := sendStore(ctx, s, f)
+	reply, err := sendStore(ctx, s, f, h.Resume)
 	if err != nil {
 		s.Abort(ErrInterrupted)
 	}
 	return reply, err
 }
 
-func sendStore(ctx context.Context, s *transfer.Stream, f *feed) (changeReply, error) {
-	t, err := f.run(ctx, s.WriteChunk)
+func sendStore(ctx context.Context, s *transfer.Stream, f *feed, resume bool) (changeReply, error) {
+	var there known
+	if resume {
+		if err := there.askPart(s); err != nil {
+			return changeReply{}, err
+		}
+	}
+	t, err := f.run(ctx, func(c transfer.Chunk) error { return there.send(s, c) })
+	f.sent -= there.spared
 	if err != nil {
 		return changeReply{}, err
 	}

@@ -38,8 +38,8 @@ const (
 
 // Kinds of streams. The numbers are on the wire: append only.
 const (
-	streamStore uint16 = 1 // to the coordinator: storeHeader, chunks, contentTrailer; back: storeReply
-	streamStage uint16 = 2 // to a member of the group: stageHeader, chunks, contentTrailer; back: stageReply
+	streamStore uint16 = 1 // to the coordinator: storeHeader, chunks, contentTrailer; back: stagedPart (with Resume), storeReply
+	streamStage uint16 = 2 // to a member of the group: stageHeader, chunks, contentTrailer; back: stagedPart (with Resume), stageReply
 	streamFetch uint16 = 3 // from a holder: fetchHeader; back: fetchReply, hash lists, chunks
 )
 
@@ -92,6 +92,7 @@ type storeHeader struct {
 	Modified  int64          `cbor:"9,keyasint,omitempty"`
 	Publisher MachineID      `cbor:"10,keyasint"`
 	Version   filestore.OpID `cbor:"11,keyasint"`
+	Resume    bool           `cbor:"12,keyasint,omitempty"` // the callee first says which chunks need not come
 }
 
 // contentTrailer follows the last chunk: what the content turned out to be.
@@ -116,6 +117,14 @@ type changeReply struct {
 type stageHeader struct {
 	Name string `cbor:"1,keyasint"`
 	Size int64  `cbor:"2,keyasint,omitempty"` // 0 or less: unknown
+	// Resume: the callee first says which chunks need not come.
+	Resume bool `cbor:"3,keyasint,omitempty"`
+}
+
+// stagedPart is what an earlier attempt has left, of which the chunks need not come
+// again: those that are the same are only named.
+type stagedPart struct {
+	Sums []filestore.Hash `cbor:"1,keyasint"`
 }
 
 // stageTrailer is the record essentials that are put on the staged file.

@@ -10,8 +10,12 @@ import (
 // Flags say how a chunk's payload is to be read. Unknown flags are refused.
 type Flags uint8
 
-// FlagZstd: the payload is one zstd frame; otherwise it is the raw bytes.
-const FlagZstd Flags = 1
+const (
+	// FlagZstd: the payload is one zstd frame; otherwise it is the raw bytes.
+	FlagZstd Flags = 1
+	// FlagKnown: there is no payload, as the receiver has said that it has the bytes.
+	FlagKnown Flags = 2
+)
 
 // Chunk is a piece of a file on its way: as it is on the wire, so that it can be
 // passed on without being compressed again.
@@ -36,6 +40,8 @@ func (c Chunk) validate() error {
 	switch {
 	case c.Raw < 1 || c.Raw > MaxChunk:
 		return fmt.Errorf("%w: chunk of %d bytes", ErrProtocol, c.Raw)
+	case c.Flags == FlagKnown && len(c.Payload) == 0:
+		return nil
 	case c.Flags&^FlagZstd != 0:
 		return fmt.Errorf("%w: chunk with unknown flags %#x", ErrProtocol, c.Flags)
 	case c.Flags&FlagZstd == 0 && len(c.Payload) != c.Raw:
@@ -45,6 +51,13 @@ func (c Chunk) validate() error {
 	}
 	return nil
 }
+
+// Known is the chunk without its payload, for a receiver that has the bytes. It need
+// not be released.
+func (c Chunk) Known() Chunk { return Chunk{Raw: c.Raw, Flags: FlagKnown, Sum: c.Sum} }
+
+// errNoPayload is for those who need the bytes.
+var errNoPayload = fmt.Errorf("%w: a chunk without its bytes", ErrProtocol)
 
 // appendChunkHeader appends the frame header and the chunk header of c.
 func appendChunkHeader(b []byte, c Chunk) []byte {

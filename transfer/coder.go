@@ -111,6 +111,9 @@ func (d *Decoder) Decode(c Chunk, dst []byte) ([]byte, error) {
 		return nil, err
 	}
 	start := len(dst)
+	if c.Flags == FlagKnown {
+		return nil, errNoPayload
+	}
 	if c.Flags&FlagZstd == 0 {
 		dst = append(dst, c.Payload...)
 	} else {
@@ -137,6 +140,9 @@ func (d *Decoder) View(c Chunk, buf []byte) ([]byte, error) {
 func (d *Decoder) Unchecked(c Chunk, buf []byte) ([]byte, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
+	}
+	if c.Flags == FlagKnown {
+		return nil, errNoPayload
 	}
 	if c.Flags&FlagZstd == 0 {
 		return c.Payload, nil

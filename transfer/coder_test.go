@@ -11,7 +11,6 @@ import (
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/assert"
@@ -93,6 +92,18 @@ func TestDamageIsFound(t *testing.T) {
 		_, err = dec.Decode(bad, nil)
 		require.ErrorIs(t, err, ErrCorrupt)
 	}
+}
+
+// Who needs the bytes of a chunk is not content with its name.
+func TestKnownChunksHaveNoBytes(t *testing.T) {
+	var dec Decoder
+	c := rawChunk(9).Known()
+	_, err := dec.Decode(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
+	_, err = dec.View(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
+	_, err = dec.Unchecked(c, nil)
+	require.ErrorIs(t, err, ErrProtocol)
 }
 
 func TestBombsAreRefused(t *testing.T) {
@@ -196,50 +207,6 @@ func TestDecodeStreamStops(t *testing.T) {
 	assert.Equal(t, 1, n, "nothing after the damage, nor the damage itself")
 	_, err = dec.DecodeStream(t.Context(), from(rawChunk(10), rawChunk(10)), func(Chunk, []byte) error { return errTest })
 	require.ErrorIs(t, err, errTest)
-}
-
-// A link and a compressor of given speeds, in virtual time.
-func TestAutoFollowsTheLink(t *testing.T) {
-	for _, c := range []struct {
-		name                   string
-		link, compressor       float64 // bytes a second
-		expand                 float64 // bytes a second that the far side makes of compressed ones; 0: no limit
-		ratio, least, greatest float64 // shares of chunks that are compressed
-	}{
-		{"slow link", 10e6, 200e6, 0, 0.3, 0.97, 1},
-		{"fast link", 1000e6, 200e6, 0, 0.3, 0, 0.15},
-		{"in between", 300e6, 200e6, 0, 0.3, 0, 0.15},
-		{"gigabit", 118e6, 200e6, 0, 0.3, 0.85, 1},
-		{"busy far side", 200e6, 1000e6, 150e6, 0.3, 0, 0.15},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			bubble.Test(t, func(t *testing.T) {
-				var p pace
-				p.restart()
-				compressed := 0
-				const chunks = 2000
-				for range chunks {
-					size := float64(MaxChunk)
-					if p.compress() {
-						compressed++
-						// Chunks are made while others are sent: what is longer counts.
-						making, send := size/c.compressor, size*c.ratio/c.link
-						time.Sleep(time.Duration(max(making-send, 0) * 1e9))
-						size *= c.ratio
-					}
-					writing := size / c.link
-					if c.expand > 0 && size < MaxChunk {
-						writing = max(writing, MaxChunk/c.expand)
-					}
-					time.Sleep(time.Duration(writing * 1e9))
-					p.sent(MaxChunk)
-				}
-				share := float64(compressed) / chunks
-				assert.GreaterOrEqual(t, share, c.least)
-				assert.LessOrEqual(t, share, c.greatest)
-			})
-		})
-	}
 }
 
 func TestReleasingTooOftenIsFound(t *testing.T) {

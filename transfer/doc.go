@@ -50,8 +50,9 @@
 // On a bulk connection:
 //
 //	32 Open        kind (2) time-out in ms, 0 for none (4) header (CBOR)
-//	33 Chunk       raw length (4) flags (1: bit 0 zstd) SHA-256 of the raw bytes (32)
-//	               payload: the raw bytes, or one zstd frame that is shorter
+//	33 Chunk       raw length (4) flags (1: bit 0 zstd, bit 1 known) SHA-256 of the
+//	               raw bytes (32) payload: the raw bytes, or one zstd frame that is
+//	               shorter; known: none, as the receiver has said that it has them
 //	34 EndChunks   empty: no chunk follows
 //	35 Message     CBOR
 //	36 Done        empty: this side has ended the stream

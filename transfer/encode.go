@@ -83,7 +83,6 @@ func (p *piece) release() {
 // ends when it returns.
 func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chunk) error) (Stats, error) {
 	start := time.Now()
-	c.pace.restart()
 	var stats Stats
 	whole := sha256.New()
 	deliver := c.deliver(&stats, fn)
@@ -96,6 +95,7 @@ func (c *Compressor) EncodeStream(ctx context.Context, r io.Reader, fn func(Chun
 	case 0:
 		first.release()
 	case MaxChunk:
+		c.pace.restart()
 		produce := func(emit func(*piece) error) error {
 			p, err := first, ctx.Err()
 			for err == nil && p.n == MaxChunk {
@@ -138,7 +138,7 @@ func (c *Compressor) deliver(stats *Stats, fn func(Chunk) error) func(*piece) er
 		if err := fn(p.chunk); err != nil {
 			return err
 		}
-		c.pace.sent(p.chunk.Raw)
+		c.pace.sent(p.chunk.Raw, len(p.chunk.Payload))
 		stats.add(p.chunk)
 		return nil
 	}

@@ -72,7 +72,7 @@ func (t frameType) bounds() (least, most int, ok bool) {
 	case frameOpen:
 		return openHeader, openHeader + maxStreamHeader, true
 	case frameChunk:
-		return chunkHeader + 1, chunkHeader + MaxChunk, true
+		return chunkHeader, chunkHeader + MaxChunk, true
 	case frameEndChunks, frameDone:
 		return 0, 0, true
 	case frameMessage:

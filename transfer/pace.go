@@ -6,28 +6,63 @@ import (
 )
 
 const (
-	paceWindow = 8    // chunks that are measured together
-	firstPause = 64   // chunks until the other way is tried again
-	longPause  = 1024 // at most
+	paceWindow  = 8   // chunks of a trial that are measured, after as many that are not
+	paceMemory  = 64  // chunks over which the speed of the way in use is averaged
+	paceMargin  = 1.1 // by which the other way must be faster
+	paceChange  = 2   // times as fast as before says that something has changed
+	paceShrinks = 0.9 // what is left of content for which the two ways differ
+	firstRest   = 16  // the least time between trials, in times of what one takes
+	longestRest = 128 // at most
 )
 
-// pace decides whether compressing is worth while on a link. It measures windows
-// of chunks: one is sent the other way, and the way that moved more raw bytes a
-// second is kept. The other is tried again after a pause that doubles each time it
-// loses. That the writer is kept waiting says nothing: it may be the link that is
-// slow, or a far side that is busy, and more so with chunks that it has to expand.
+// pace decides whether compressing is worth while on a link. Now and then some
+// chunks are sent the other way, and the way that moved more raw bytes a second
+// is kept. That the writer is kept waiting says nothing: it may be the link that
+// is slow, or a far side that is busy, and more so with chunks that it has to
+// expand.
+//
+// A trial begins and ends with chunks that are not measured, since what lies in
+// buffers on the way was made the way before. It ends as soon as it is lost, and the next is
+// the later the longer it took, twice as late each time: trials cost at most a
+// sixteenth of the time. It comes early when the way in use has become slower than
+// the other was, or much faster than it was itself. Content that does not shrink
+// goes equally fast either way and tells nothing.
 type pace struct {
-	mu    sync.Mutex
-	raw   bool // the way being used
-	trial bool // only to be compared with other
-	pause int
-	left  int     // chunks until the next trial
-	other float64 // speed of the other way, raw bytes a second
-
-	chunks int
-	bytes  int
-	since  time.Time
+	mu      sync.Mutex
+	raw     bool          // the way in use
+	trial   int           // chunks of the trial under way; 0: none; below: until its effects are gone
+	current speed         // of the way in use, in a trial since the last reset
+	kept    speed         // of the way to go back to after a trial
+	other   float64       // speed of the other way when it was given up; 0: unknown
+	base    float64       // speed of the way in use soon after the last trial; 0: unknown
+	since   time.Duration // spent sending since the last trial
+	pause   time.Duration // until the next
+	rest    int           // pause in times of the last trial
+	last    time.Time     // when the last chunk was sent
 }
+
+// speed adds up chunks that went one way.
+type speed struct {
+	chunks  int
+	raw     float64 // bytes
+	payload float64 // bytes
+	took    time.Duration
+}
+
+func (s *speed) add(raw, payload int, took time.Duration) {
+	if s.chunks == paceMemory { // the older half counts half
+		s.chunks, s.raw, s.payload, s.took = s.chunks/2, s.raw/2, s.payload/2, s.took/2
+	}
+	s.chunks++
+	s.raw += float64(raw)
+	s.payload += float64(payload)
+	s.took += took
+}
+
+// rate is in raw bytes a second.
+func (s *speed) rate() float64 { return s.raw / max(s.took, time.Microsecond).Seconds() }
+
+func (s *speed) shrank() bool { return s.payload < paceShrinks*s.raw }
 
 // compress tells whether the next chunk is to be compressed.
 func (p *pace) compress() bool {
@@ -36,43 +71,92 @@ func (p *pace) compress() bool {
 	return !p.raw
 }
 
-// restart begins a new window, since time has passed that says nothing.
+// restart begins another content: time has passed in which nothing was to be sent.
 func (p *pace) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.begin(time.Now())
+	p.last = time.Now()
+	if p.trial > 0 {
+		p.raw = !p.raw
+	}
+	p.trial, p.current = 0, speed{}
 }
 
-func (p *pace) begin(now time.Time) {
-	p.chunks, p.bytes, p.since = 0, 0, now
-}
-
-// sent counts a chunk that was written.
-func (p *pace) sent(raw int) {
+// sent counts a chunk that was written. Those that are not whole say little.
+func (p *pace) sent(raw, payload int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.chunks++
-	p.bytes += raw
-	p.left--
-	if p.chunks < paceWindow {
+	now := time.Now()
+	took := now.Sub(p.last)
+	p.last = now
+	if raw < MaxChunk {
 		return
 	}
-	now := time.Now()
-	elapsed := max(now.Sub(p.since), time.Microsecond)
-	speed := float64(p.bytes) / elapsed.Seconds()
-	p.begin(now)
+	p.since += took
+	if p.trial < 0 {
+		if p.trial++; p.trial == 0 {
+			p.pause, p.since = time.Duration(p.rest)*p.since, 0
+		}
+		return
+	}
+	p.current.add(raw, payload, took)
 	switch {
-	case p.trial && speed > p.other: // the other way it is
-		p.trial, p.pause, p.left = false, firstPause, firstPause
-	case p.trial:
-		p.turn(speed)
-		p.trial, p.pause = false, min(2*max(p.pause, firstPause), longPause)
-		p.left = p.pause
-	case p.left <= 0:
-		p.turn(speed)
-		p.trial = true
+	case p.trial > 0:
+		p.judge()
+	case p.current.chunks >= paceWindow && p.due():
+		p.turn()
 	}
 }
 
-// turn changes the way; speed is that of the one used until now.
-func (p *pace) turn(speed float64) { p.raw, p.other = !p.raw, speed }
+// due tells whether the other way is to be tried.
+func (p *pace) due() bool {
+	if !p.raw && !p.current.shrank() {
+		return false // there is nothing to be won
+	}
+	rate := p.current.rate()
+	if p.base == 0 {
+		p.base = rate
+	}
+	return p.since >= p.pause || p.since >= p.pause/4 && rate < p.other || rate > paceChange*p.base
+}
+
+// judge looks at a trial after each of its chunks.
+func (p *pace) judge() {
+	p.trial++
+	way := p.kept.rate()
+	limit := time.Duration(2 * paceWindow * MaxChunk / way * float64(time.Second))
+	switch {
+	case p.current.took > limit: // slower by far
+		p.lose()
+	case p.trial == 1+paceWindow: // what was under way has gone
+		p.current = speed{}
+	case p.trial <= 2*paceWindow:
+	case !p.raw && !p.current.shrank():
+		p.rest /= 2
+		p.lose()
+		p.other = 0
+	case p.current.rate() > paceMargin*way:
+		p.rest, p.other = firstRest, way
+		p.end()
+	default:
+		p.lose()
+	}
+}
+
+// turn begins a trial.
+func (p *pace) turn() {
+	p.kept, p.current = p.current, speed{}
+	p.raw = !p.raw
+	p.trial, p.since = 1, 0
+}
+
+// lose ends a trial by going back to the way that was in use.
+func (p *pace) lose() {
+	p.rest = min(max(firstRest, 2*p.rest), longestRest)
+	p.other = p.current.rate()
+	p.raw = !p.raw
+	p.end()
+}
+
+// end has the way in use measured anew.
+func (p *pace) end() { p.current, p.base, p.trial = speed{}, 0, -paceWindow }

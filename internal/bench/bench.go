@@ -59,7 +59,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		}
 	}
 	b.say("starting %d daemons", b.nodes)
-	if b.ring, err = startRing(ctx, b.program, b.dir, b.nodes); err != nil {
+	if b.ring, err = startRing(ctx, b.program, b.dir, b.nodes, nil); err != nil {
 		return err
 	}
 	return b.startServers(ctx)
@@ -80,26 +80,16 @@ func (b *bench) close() {
 func (b *bench) measureAll(ctx context.Context) (*table, error) {
 	t := newTable()
 	t.note("%d rounds, %d daemons, three copies; large file %s, %d files of %s; %s", b.runs, b.nodes, size(int64(b.size)), b.files, size(smallFile), machine())
-	var rows []row
-	for round := range b.runs {
-		var err error
-		if rows, err = b.round(ctx, round); err != nil {
-			return nil, err
-		}
-	}
-	for _, r := range rows {
-		for _, c := range r.contenders {
-			against := b.results[key(r.title, r.reference)]
-			if against == nil {
-				against = b.results[r.reference]
-			}
-			t.add(r.title, c.name, b.results[key(r.title, c.name)], r.reference, against)
-		}
+	if err := b.measure(ctx, t, func(round int) ([]row, []string) { return b.rows(ctx, round) }); err != nil {
+		return nil, err
 	}
 	if b.wanted("latency") {
 		if err := b.latency(ctx, t); err != nil {
 			return nil, err
 		}
+	}
+	if err := b.limited(ctx, t); err != nil {
+		return nil, err
 	}
 	t.note("peak memory of the largest daemon: %s", mebibytes(peakOf(b.ring.pids)))
 	if b.idle > 0 {
@@ -113,6 +103,28 @@ func (b *bench) measureAll(ctx context.Context) (*table, error) {
 	return t, nil
 }
 
+// measure does rows round by round and adds them to the table.
+func (b *bench) measure(ctx context.Context, t *table, list func(round int) (rows []row, stored []string)) error {
+	var rows []row
+	for round := range b.runs {
+		all, stored := list(round)
+		var err error
+		if rows, err = b.round(ctx, round, all, stored); err != nil {
+			return err
+		}
+	}
+	for _, r := range rows {
+		for _, c := range r.contenders {
+			against := b.results[key(r.title, r.reference)]
+			if against == nil {
+				against = b.results[r.reference]
+			}
+			t.add(r.title, c.name, b.results[key(r.title, c.name)], r.reference, against)
+		}
+	}
+	return nil
+}
+
 // wanted reports whether a row is among those asked for.
 func (b *bench) wanted(title string) bool {
 	for _, part := range strings.Split(b.only, "|") {
@@ -124,8 +136,7 @@ func (b *bench) wanted(title string) bool {
 }
 
 // round does every row's work once and removes what it has stored.
-func (b *bench) round(ctx context.Context, n int) ([]row, error) {
-	rows, stored := b.rows(ctx, n)
+func (b *bench) round(ctx context.Context, n int, rows []row, stored []string) ([]row, error) {
 	defer func() {
 		for _, name := range stored {
 			_, _ = b.ring.dhtfs(ctx, 0, "rm", "--yes", "-q", name) // not there when its row was not wanted

@@ -20,8 +20,8 @@ type ring struct {
 	sockets []string
 }
 
-// startRing starts a ring of nodes below dir.
-func startRing(ctx context.Context, program, dir string, nodes int) (*ring, error) {
+// startRing starts a ring of nodes below dir, on loopback or on links of their own.
+func startRing(ctx context.Context, program, dir string, nodes int, on *links) (*ring, error) {
 	r := &ring{program: program}
 	token := ""
 	for i := range nodes {
@@ -30,8 +30,14 @@ func startRing(ctx context.Context, program, dir string, nodes int) (*ring, erro
 		if i > 0 {
 			args = []string{"join", token}
 		}
-		args = append(args, "--listen", "127.0.0.1:0", "--http", "off", "--name", fmt.Sprintf("n%d", i))
-		if _, err := r.dhtfs(ctx, i, args...); err != nil {
+		var enter []string
+		address := "127.0.0.1"
+		if on != nil {
+			enter, address = on.enter(i), on.address(i)
+		}
+		args = append(args, "--listen", address+":0", "--http", "off", "--name", fmt.Sprintf("n%d", i))
+		var u usage
+		if err := u.command(ctx, append(enter, r.args(i, args...)...)...); err != nil {
 			return r, err
 		}
 		if i == 0 {

@@ -1,0 +1,124 @@
+package node_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/ringtest"
+	"github.com/dhtfs/dhtfs/node"
+)
+
+const linkRate = 12_000_000 // bytes a second
+
+// striped stores a large file and has a node that does not hold it fetch it from
+// holders of which each sends linkRate at most.
+func striped(t *testing.T, f func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration))) {
+	const chunks = 52
+	ringtest.Test(t, ringtest.Options{Nodes: 4, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		content := noise(1, chunks*filestore.ChunkSize-1000)
+		r.Store(r.Members[0], "large", content, node.StoreOptions{})
+		r.Whole(time.Minute)
+		holders := r.Holders(r.Members[0], "large")
+		by := r.Others(holders...)[0]
+		for _, h := range holders {
+			r.Net.SetBandwidth(by.Host, h.Host, linkRate)
+		}
+		f(t, r, by, holders, func(to io.Writer) (from []string, took time.Duration) {
+			took = timed(t, func(ctx context.Context) error {
+				x, err := by.Fetch(ctx, "large", node.FetchOptions{})
+				require.NoError(t, err)
+				var got bytes.Buffer
+				_, err = io.Copy(io.MultiWriter(&got, to), x)
+				from = x.From()
+				assert.True(t, bytes.Equal(content, got.Bytes()))
+				return errors.Join(err, x.Close())
+			})
+			return from, took
+		})
+	})
+}
+
+const alone = 52 * filestore.ChunkSize * time.Second / linkRate
+
+// Where each holder sends less than the reader takes, several are read at once.
+func TestFetchFromSeveralHolders(t *testing.T) {
+	striped(t, func(t *testing.T, _ *ringtest.Ring, _ *ringtest.Member, _ []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration)) {
+		from, took := fetch(io.Discard)
+		assert.Len(t, from, 3)
+		assert.Less(t, took, alone*7/10, "a third comes from one alone, the rest from three")
+	})
+}
+
+// One that falls silent or fails in the middle does not end the fetch, nor set its pace.
+func TestOneOfSeveralHoldersFails(t *testing.T) {
+	for name, fault := range map[string]func(r *ringtest.Ring, by, holder *ringtest.Member){
+		"cut":    func(r *ringtest.Ring, by, holder *ringtest.Member) { r.Net.CutBoth(by.Host, holder.Host) },
+		"killed": func(r *ringtest.Ring, _, holder *ringtest.Member) { r.Crash(holder) },
+		"slow": func(r *ringtest.Ring, by, holder *ringtest.Member) {
+			r.Net.SetBandwidth(by.Host, holder.Host, linkRate/50)
+		},
+		"damaged": func(_ *ringtest.Ring, _, holder *ringtest.Member) {
+			_ = holder.Rot("large", 40*filestore.ChunkSize)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			striped(t, func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration)) {
+				for i, h := range holders {
+					if name != "damaged" && i > 0 {
+						break
+					}
+					at := alone * 4 / 10 // three are read at once
+					if name == "damaged" {
+						at = 0
+					}
+					time.AfterFunc(at, func() { fault(r, by, h) })
+					if i == 1 {
+						break // one is whole
+					}
+				}
+				_, took := fetch(io.Discard)
+				assert.Less(t, took, alone)
+				r.Net.HealAll()
+				if name == "killed" {
+					r.Start(holders[0])
+				}
+				r.Net.SetBandwidth(by.Host, holders[0].Host, linkRate)
+				r.Whole(5 * time.Minute)
+			})
+		})
+	}
+}
+
+// Where the reader sets the pace, one holder is as good as three, and stays.
+func TestFetchFromOneHolderWhereSeveralAreNoFaster(t *testing.T) {
+	striped(t, func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration)) {
+		sent := func() (all []int64) {
+			for _, h := range holders {
+				all = append(all, r.Net.Sent(h.Host, by.Host))
+			}
+			return all
+		}
+		before, most := sent(), int64(0)
+		fetch(slowly{})
+		for i, after := range sent() {
+			most = max(most, after-before[i])
+		}
+		assert.Greater(t, most, int64(31*filestore.ChunkSize), "a fair share is 28: the first 16 and a third of the rest")
+	})
+}
+
+// slowly takes half as much as one link brings.
+type slowly struct{}
+
+func (slowly) Write(p []byte) (int, error) {
+	time.Sleep(2 * time.Second * time.Duration(len(p)) / linkRate)
+	return len(p), nil
+}
