@@ -13,10 +13,10 @@ import (
 const kindJoined = 0xffff
 
 const (
-	maxJoined   = 128     // calls in one message
-	joinedBytes = 1 << 20 // of their requests and expected answers together
-	joinedAhead = 2       // messages of one kind under way to a peer before others wait and go together
-	callMemory  = 2 << 10 // that a call is taken to need where it is served, besides its request
+	maxJoined   = 128       // calls in one message
+	joinedBytes = 256 << 10 // of their requests and expected answers together: several copies of it are in memory
+	joinedAhead = 2         // messages of one kind under way to a peer before others wait and go together
+	callMemory  = 2 << 10   // that a call is taken to need where it is served, besides its request
 )
 
 type joinedRequest struct {
