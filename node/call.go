@@ -91,10 +91,11 @@ func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a regist
 	if m == n.self() {
 		return n.onRead(readRequest{Name: name})
 	}
-	if err = n.askVoter(ctx, m, callRead, readRequest{Name: name}, &a); err == nil {
-		err = n.checkRecord(ctx, m, name, a.Record)
+	var encoded encodedAnswer
+	if err = n.askVoter(ctx, m, callRead, readRequest{Name: name}, &encoded); err != nil {
+		return a, err
 	}
-	return a, err
+	return n.answer(ctx, m, name, encoded)
 }
 
 func (n *Node) sendPrepare(ctx context.Context, m MachineID, p register.Prepare) (a register.Answer, err error) {
