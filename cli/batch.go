@@ -9,7 +9,7 @@ import (
 // under way, so that there is always something to do for everybody.
 const (
 	batchFiles = 128
-	batchCalls = 3
+	batchCalls = 2
 )
 
 // batches are the calls that deal with a list of small files.

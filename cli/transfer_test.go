@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -32,11 +35,18 @@ type fakeDaemon struct {
 	unread  bool   // a store is refused before its content is read
 	sha256  string // of the record, when it is not the content's
 
+	// many answers for one of many files that are stored in one call; nil: there is
+	// no such call.
+	many func(name string) *api.Error
+
 	fetches atomic.Int32
 	stores  atomic.Int32
 	offsets []string
-	ops     []string
 	stored  []byte
+
+	mu      sync.Mutex
+	ops     []string          // of files that came alone, with their bases
+	manyOps map[string]string // of those that came together, by name
 }
 
 func (d *fakeDaemon) client(t *testing.T) *api.Client {
@@ -46,6 +56,10 @@ func (d *fakeDaemon) client(t *testing.T) *api.Client {
 	mux.HandleFunc("GET /v1/file", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusNotFound, api.Error{Code: 4, ID: "not_found", Message: "not found", Changes: 5})
 	})
+	if d.many != nil {
+		mux.HandleFunc("POST /v1/look", d.look)
+		mux.HandleFunc("POST /v1/contents/store", d.takeMany)
+	}
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	client := api.NewClient(func(ctx context.Context) (net.Conn, error) {
@@ -85,7 +99,9 @@ func (d *fakeDaemon) serveContent(w http.ResponseWriter, r *http.Request) {
 
 func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
 	attempt := int(d.stores.Add(1)) - 1
+	d.mu.Lock()
 	d.ops = append(d.ops, r.URL.Query().Get("op")+" "+r.URL.Query().Get("base"))
+	d.mu.Unlock()
 	if failure := d.refuse(attempt); d.unread && failure != nil {
 		answer(w, http.StatusServiceUnavailable, failure)
 		return
@@ -100,6 +116,42 @@ func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
 	}
 	d.stored = content
 	answer(w, http.StatusOK, api.Stored{Action: "stored", Copies: 1, Want: 1})
+}
+
+func (d *fakeDaemon) look(w http.ResponseWriter, r *http.Request) {
+	var request struct{ Names []string }
+	_ = json.NewDecoder(r.Body).Decode(&request)
+	looked := make([]api.Looked, len(request.Names))
+	for i := range looked {
+		looked[i] = api.Looked{Free: true, Changes: 5}
+	}
+	answer(w, http.StatusOK, map[string]any{"names": looked})
+}
+
+func (d *fakeDaemon) takeMany(w http.ResponseWriter, r *http.Request) {
+	d.manyOps = map[string]string{}
+	items := []api.StoredBriefly{}
+	in := bufio.NewReader(r.Body)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			break
+		}
+		var put struct {
+			Name, Op string
+			Base     uint64
+			Size     int
+		}
+		_ = json.Unmarshal([]byte(line), &put)
+		_, _ = in.Discard(put.Size)
+		d.manyOps[put.Name] = fmt.Sprint(put.Op, " ", put.Base)
+		item := api.StoredBriefly{Action: "stored", Copies: 1, Want: 1}
+		if failure := d.many(put.Name); failure != nil {
+			item = api.StoredBriefly{Error: failure}
+		}
+		items = append(items, item)
+	}
+	answer(w, http.StatusOK, map[string]any{"items": items})
 }
 
 func testFetcher(t *testing.T, d *fakeDaemon, dir string) *fetcher {

@@ -32,11 +32,13 @@ type Disk interface {
 	// install makes files of dir, see placing. Nothing is synced. When there is no such
 	// directory the first of them, if not all, is fs.ErrNotExist.
 	install(dir string, files []*placing)
-	readAll(path string, size int64) ([]byte, error) // the first size bytes; an error if there are fewer
-	syncDir(dir string) error                        // makes creates, renames and removes in dir durable
-	flush(files []string) error                      // sync of all of them and syncDir of where they are
-	free() (int64, error)                            // bytes that may still be written
-	setAside() error                                 // keeps reserveSize of them for giveBack, unless it does already
+	// readAll returns the first size bytes, or an error if there are fewer. The caller
+	// checks them, so that it need not care what kind of file they are from.
+	readAll(path string, size int64) ([]byte, error)
+	syncDir(dir string) error   // makes creates, renames and removes in dir durable
+	flush(files []string) error // sync of all of them and syncDir of where they are
+	free() (int64, error)       // bytes that may still be written
+	setAside() error            // keeps reserveSize of them for giveBack, unless it does already
 	giveBack() error
 	path(path string) string // for people
 }

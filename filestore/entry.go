@@ -26,6 +26,15 @@ type entry struct {
 	Since int64 `cbor:"7,keyasint,omitempty"`
 }
 
+// encodedEntry is an entry whose record stays encoded.
+type encodedEntry struct {
+	Promised Ballot          `cbor:"1,keyasint"`
+	Accepted Ballot          `cbor:"2,keyasint"`
+	Record   cbor.RawMessage `cbor:"3,keyasint,omitempty"`
+	Held     bool            `cbor:"4,keyasint,omitempty"`
+	File     string          `cbor:"5,keyasint,omitempty"`
+}
+
 func (e *entry) register() Register {
 	return Register{Promised: e.Promised, Accepted: e.Accepted, Record: e.Record, Held: e.Held}
 }
@@ -50,15 +59,20 @@ func (e *entry) encode(key []byte) ([]byte, error) {
 }
 
 func decodeEntry(key, value []byte) (*entry, error) {
+	e := new(entry)
+	return e, decodeInto(e, key, value)
+}
+
+// decodeInto decodes an entry into e, an *entry or an *encodedEntry.
+func decodeInto(e any, key, value []byte) error {
 	body, ok := checkedBody(key, value)
 	if !ok {
-		return nil, fmt.Errorf("%w: checksum of %x", errDamagedTable, key)
+		return fmt.Errorf("%w: checksum of %x", errDamagedTable, key)
 	}
-	e := new(entry)
 	if err := cbor.Unmarshal(body, e); err != nil {
-		return nil, fmt.Errorf("decode register %x: %w", key, err)
+		return fmt.Errorf("decode register %x: %w", key, err)
 	}
-	return e, nil
+	return nil
 }
 
 func checkedBody(key, value []byte) ([]byte, bool) {

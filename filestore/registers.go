@@ -93,3 +93,36 @@ func (s *Store) page(start []byte) ([]pair, error) {
 	pairs, err := s.tab.page(start, registersPage)
 	return pairs, s.fail(err)
 }
+
+// EncodedRegister is a Register whose record is still encoded, as CBOR: for those who
+// pass it on.
+type EncodedRegister struct {
+	Promised, Accepted Ballot
+	Record             []byte // nil: nothing accepted yet
+	Held               bool
+}
+
+// EncodedRegister is Register with less work.
+func (s *Store) EncodedRegister(name string) (EncodedRegister, error) {
+	if err := s.begin(); err != nil {
+		return EncodedRegister{}, fmt.Errorf("register: %w", err)
+	}
+	defer s.end()
+	if err := ValidateName(name); err != nil {
+		return EncodedRegister{}, fmt.Errorf("register: %w", err)
+	}
+	key := registerKey(name)
+	value, err := s.tab.get(key)
+	var e encodedEntry
+	if err == nil && value != nil {
+		err = decodeInto(&e, key, value)
+	}
+	if err != nil {
+		return EncodedRegister{}, fmt.Errorf("register: %w", s.fail(fmt.Errorf("read register: %w", err)))
+	}
+	seen := entry{Held: e.Held, File: e.File}
+	if err := s.judge(key, &seen); err != nil {
+		return EncodedRegister{}, fmt.Errorf("register: %w", err)
+	}
+	return EncodedRegister{Promised: e.Promised, Accepted: e.Accepted, Record: e.Record, Held: seen.Held}, nil
+}

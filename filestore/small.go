@@ -15,8 +15,8 @@ import (
 //
 //   - It is staged in memory, and written into the table by the very commit that
 //     accepts it, which many names share.
-//   - Its file is then written and renamed without a sync: whatever becomes of
-//     that, the table has the content.
+//   - Its file is then written and renamed without a sync, together with those of
+//     others, see install: whatever becomes of that, the table has the content.
 //   - Flush later makes many such files durable at once, and only then takes
 //     their content out of the table.
 //   - Open writes the files of content that it finds in the table again.

@@ -22,6 +22,10 @@
 // Fetch: the register is read, then chunks come from the best holder, each
 // checked against the record's root, and from another holder when one fails.
 //
+// Small content, up to 64 KiB of known length, goes in calls instead of streams, and
+// calls to one machine that come at the same time travel together; small.go says how.
+// Every name keeps its own rounds, and nothing else differs.
+//
 // Repair: every node compares the arcs of the ring that it is responsible for
 // with the other members of their groups, some time after the ring changed and
 // on a schedule. Registers follow the groups, missing copies are made, and a

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"path"
@@ -17,7 +16,7 @@ const listPage = 500
 
 // List yields files in the order of their keys and stops with yield's error:
 // those that this node holds, or with Ring every file that some member holds.
-// Nothing but a page a node is kept in memory. Copies counts the nodes that
+// Nothing but two pages a node are kept in memory. Copies counts the nodes that
 // hold the version listed, as far as they answered; the summary says whether
 // all did.
 func (n *Node) List(ctx context.Context, o ListOptions, yield func(File) error) (ListSummary, error) {
@@ -157,6 +156,8 @@ type listing struct {
 	machine MachineID
 	req     listRequest
 	page    listReply
+	key     chord.ID                // of the head
+	next    <-chan reply[listReply] // the page after this one, if there is more
 	failed  bool
 }
 
@@ -181,7 +182,9 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 	for range to {
 		if a := <-answers; a.err == nil {
 			s.Answered++
-			lists = append(lists, &listing{machine: a.from, req: first, page: a.is})
+			l := &listing{machine: a.from, req: first}
+			n.turnPage(ctx, l, a.is)
+			lists = append(lists, l)
 		}
 	}
 	for {
@@ -210,15 +213,16 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 // nextListed takes the least name off all listings and returns its newest
 // version; nil at the end.
 func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) {
-	var least *listEntry
+	var first *listing
 	for _, l := range lists {
-		if e := l.head(); e != nil && (least == nil || compareListed(e, least) < 0) {
-			least = e
+		if l.head() != nil && (first == nil || l.before(first)) {
+			first = l
 		}
 	}
-	if least == nil {
+	if first == nil {
 		return nil, ctx.Err()
 	}
+	least := first.head()
 	name := least.Record.Name
 	var all []listEntry
 	newest := *least
@@ -244,15 +248,39 @@ func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) 
 	return f, nil
 }
 
-// advance drops a listing's head and gets the next page when that was the last.
+// advance drops a listing's head and goes on to the next page when that was the last.
 func (n *Node) advance(ctx context.Context, l *listing) {
 	l.page.Entries = l.page.Entries[1:]
 	if len(l.page.Entries) > 0 || !l.page.More {
+		l.setKey()
 		return
 	}
-	l.req.After = l.page.Next
-	page, err := n.sendList(ctx, l.machine, l.req)
-	l.page, l.failed = page, err != nil || page.More && len(page.Entries) == 0
+	a := <-l.next
+	l.failed = a.err != nil || a.is.More && len(a.is.Entries) == 0
+	n.turnPage(ctx, l, a.is)
+}
+
+// turnPage begins a page, and asks for the one after it.
+func (n *Node) turnPage(ctx context.Context, l *listing, page listReply) {
+	l.page = page
+	l.setKey()
+	if !page.More || len(page.Entries) == 0 {
+		return
+	}
+	l.req.After = page.Next
+	req := l.req
+	l.next = ask(n, []MachineID{l.machine}, func(m MachineID) (listReply, error) { return n.sendList(ctx, m, req) })
+}
+
+func (l *listing) setKey() {
+	if e := l.head(); e != nil {
+		l.key = chord.KeyOf(e.Record.Name)
+	}
+}
+
+// before reports whether a listing's head comes before another's.
+func (l *listing) before(o *listing) bool {
+	return cmp.Or(l.key.Compare(o.key), strings.Compare(l.head().Record.Name, o.head().Record.Name)) < 0
 }
 
 func (n *Node) sendList(ctx context.Context, m MachineID, req listRequest) (listReply, error) {
@@ -262,9 +290,4 @@ func (n *Node) sendList(ctx context.Context, m MachineID, req listRequest) (list
 	var reply listReply
 	err := n.call(ctx, m, callList, req, &reply)
 	return reply, err
-}
-
-func compareListed(a, b *listEntry) int {
-	ka, kb := chord.KeyOf(a.Record.Name), chord.KeyOf(b.Record.Name)
-	return cmp.Or(bytes.Compare(ka[:], kb[:]), strings.Compare(a.Record.Name, b.Record.Name))
 }

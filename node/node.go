@@ -40,6 +40,7 @@ type Node struct {
 	slow       slowSources
 	places     recentPlaces
 	verified   verified
+	decoded    decodedRecords
 	pacer      *pacer
 	clock      *ringClock
 	doubts     *doubts

@@ -62,7 +62,7 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 	case callSelf:
 		return n.onSelf(), nil
 	case callRead:
-		return serve(payload, func(r readRequest) (any, error) { return n.onRead(r) })
+		return serve(payload, func(r readRequest) (any, error) { return n.onReadEncoded(r) })
 	case callPrepare:
 		return serve(payload, func(r register.Prepare) (any, error) { return n.onPrepare(r) })
 	case callAccept:

@@ -13,7 +13,7 @@ import (
 const (
 	callRing        uint16 = 1  // chord.Request -> chord.Reply
 	callSelf        uint16 = 3  // nothing -> selfReply
-	callRead        uint16 = 10 // readRequest -> register.Answer
+	callRead        uint16 = 10 // readRequest -> register.Answer, see encodedAnswer
 	callPrepare     uint16 = 11 // register.Prepare -> register.Answer
 	callAccept      uint16 = 12 // register.Accept -> register.Answer
 	callChange      uint16 = 13 // changeRequest -> changeReply

@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/internal/hostile"
@@ -15,7 +16,7 @@ import (
 
 // decoders are all that reads a peer's bytes here.
 func decoders(tb testing.TB) []hostile.Decoder {
-	return []hostile.Decoder{clientHellos(newRing(tb).helloBytes()), frames(tb), chunks(tb)}
+	return []hostile.Decoder{clientHellos(newRing(tb).helloBytes()), frames(tb), chunks(tb), joinedCalls(tb)}
 }
 
 // clientHellos reads what a stranger says first.
@@ -134,5 +135,30 @@ func chunks(tb testing.TB) hostile.Decoder {
 func FuzzClientHello(f *testing.F) { decoders(f)[0].Fuzz(f) }
 func FuzzFrames(f *testing.F)      { decoders(f)[1].Fuzz(f) }
 func FuzzDecode(f *testing.F)      { decoders(f)[2].Fuzz(f) }
+func FuzzJoined(f *testing.F)      { decoders(f)[3].Fuzz(f) }
+
+// joinedCalls are requests with several calls in them.
+func joinedCalls(tb testing.TB) hostile.Decoder {
+	codes, err := newCodes(nil)
+	require.NoError(tb, err)
+	c := &callee{link: &link{calls: newBudget(maxCallBytes)}, e: &Endpoint{cfg: Config{Handler: echo}, codes: codes}}
+	return hostile.Decoder{
+		Name: "joined calls",
+		Examples: [][]byte{
+			mustMarshal(joinedRequest{Kind: 1, Requests: []cbor.RawMessage{{0x41, 7}, {0x40}, {0xf6}}}),
+			mustMarshal(joinedRequest{Kind: kindJoined, Requests: []cbor.RawMessage{{0xf6}}}),
+			mustMarshal(joinedRequest{}),
+		},
+		Memory: 4 << 20,
+		Read: func(t testing.TB, data []byte) {
+			reply, err := c.serveJoined(t.Context(), data)
+			if err == nil {
+				mustMarshal(reply)
+			}
+			require.True(t, c.link.calls.take(maxCallBytes), "everything is given back")
+			c.link.calls.give(maxCallBytes)
+		},
+	}
+}
 
 func TestMutatedInputs(t *testing.T) { hostile.Mutate(t, decoders(t)...) }

@@ -20,6 +20,10 @@
 //	DELETE /v1/file             name=, op=, base=
 //	GET    /v1/content          the content; name=, offset=, length=, quorum=;
 //	                            inline= (more bytes than that are not sent, and Dhtfs-Later says so)
+//	POST   /v1/look             body {"names":[…]}; answers dhtfs.look/v1: whether each is stored, and its change counter
+//	POST   /v1/contents/store   PUT /v1/file of many small files, see below; answers dhtfs.stored.many/v1; if_exists=,
+//	                            replicas=, quorum=, compress=
+//	POST   /v1/contents         body {"names":[…],"inline":…,"unconfirmed":…}; the contents of many small files, see below
 //	POST   /v1/store            PUT /v1/file of the open file that comes with the call
 //	POST   /v1/save             fetches into the open file that comes with the call; answers dhtfs.saved/v1; name=,
 //	                            sha256= (of the version that is wanted), have= (bytes there from before), quorum=
@@ -56,6 +60,16 @@
 // it ended (Dhtfs-Error) and who served it (Dhtfs-From); any other gets a
 // Content-Length, and a connection that breaks off before it when the content
 // cannot be completed. Either way a short file cannot pass for a whole one.
+//
+// # Many small files
+//
+// A call may be about up to 512 names. Contents of up to 64 KiB follow one another in a
+// body, each after a line of JSON that says whose it is and how long. To store: name, op,
+// base, size, mode, modified; all are read, 8 MiB together at most, and the answer has an
+// item for each in their order, with an "error" where it failed. Each is stored by its own
+// operation, as PUT /v1/file does. From a fetch they come in any order: index (in the list
+// of names), file, length, from; or "error"; or "later" without content for one that has
+// more than inline bytes. {"end":true} is the last line of an answer that is whole.
 //
 // # Open files
 //

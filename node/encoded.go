@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
+)
+
+// A read of a name moves its record from three tables to one asker. The voters pass
+// it on as it is encoded in their tables, and the asker decodes once what three of
+// them say.
+
+// encodedAnswer is a register.Answer whose record is still encoded. On the wire they
+// are the same.
+type encodedAnswer struct {
+	Status   register.Status  `cbor:"1,keyasint"`
+	Promised filestore.Ballot `cbor:"2,keyasint"`
+	Accepted filestore.Ballot `cbor:"3,keyasint"`
+	Record   cbor.RawMessage  `cbor:"4,keyasint,omitempty"`
+	Held     bool             `cbor:"5,keyasint,omitempty"`
+	Vacant   bool             `cbor:"6,keyasint,omitempty"`
+}
+
+// onReadEncoded is onRead for another machine.
+func (n *Node) onReadEncoded(m readRequest) (encodedAnswer, error) {
+	r, err := n.store.EncodedRegister(m.Name)
+	if err != nil {
+		return encodedAnswer{}, err
+	}
+	if r.Record != nil && n.doubts.has(m.Name, r.Accepted) {
+		r = filestore.EncodedRegister{Promised: r.Promised}
+	}
+	known := filestore.Register{Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
+	if r.Record != nil {
+		known.Record = &filestore.Record{} // that there is one is all that the rule looks at
+	}
+	a := register.OnRead(known, n.knowledge(m.Name))
+	return encodedAnswer{a.Status, a.Promised, a.Accepted, r.Record, a.Held, a.Vacant}, nil
+}
+
+// answer decodes what a machine has answered about a name, and checks its record.
+func (n *Node) answer(ctx context.Context, from MachineID, name string, e encodedAnswer) (register.Answer, error) {
+	a := register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant}
+	if len(e.Record) == 0 {
+		return a, nil
+	}
+	id := sha256.Sum256(e.Record)
+	if rec := n.decoded.find(id); rec != nil && rec.Name == name {
+		a.Record = rec.Clone()
+		return a, nil
+	}
+	if err := transfer.Unmarshal(e.Record, &a.Record); err != nil {
+		return a, err
+	}
+	err := n.checkRecord(ctx, from, name, a.Record)
+	if err == nil && a.Record != nil {
+		n.decoded.add(id, a.Record.Clone())
+	}
+	return a, err
+}
+
+// decodedMost is how many records one generation of decodedRecords has.
+const decodedMost = 512
+
+// decodedRecords are records that were decoded and checked a moment ago, by the
+// SHA-256 of their encoding. Nobody changes them. The zero value is ready; it may be
+// used concurrently.
+type decodedRecords struct {
+	mu          sync.Mutex
+	young, aged map[[32]byte]*filestore.Record
+}
+
+func (d *decodedRecords) find(id [32]byte) *filestore.Record {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if rec := d.young[id]; rec != nil {
+		return rec
+	}
+	return d.aged[id]
+}
+
+func (d *decodedRecords) add(id [32]byte, rec *filestore.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.young == nil || len(d.young) >= decodedMost {
+		d.young, d.aged = make(map[[32]byte]*filestore.Record), d.young
+	}
+	d.young[id] = rec
+}
