@@ -41,7 +41,7 @@
 // remembered peer, through that peer's own ring, who follows this position, so
 // that rings parted by a network split become one again. A peer that the
 // successor's list names and that lies nearer than the successor is asked in the
-// next round: members that were each alone can find each other in an order that
+// same round: members that were each alone can find each other in an order that
 // goes round the circle more than once.
 //
 // # Promises

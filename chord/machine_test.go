@@ -48,6 +48,27 @@ func TestPredecessorIsTheLastResort(t *testing.T) {
 	assert.Equal(t, ats(0xf0, 0x08), m.list)
 }
 
+// Whoever a list names nearer than its sender is asked, and adopted only when it
+// answers. A list that names several who are dead does not keep a round going.
+func TestNearerOnesInAListAreAsked(t *testing.T) {
+	head, self := at(0x80), at(0x10)
+	reply := Reply{From: head, Predecessor: &self, Successors: ats(0x90, 0x20, 0x30)}
+	m := member(at(0xf0), head)
+	m.stabilize()
+	m.answered(only(t, m).token, reply)
+	msg := only(t, m)
+	assert.Equal(t, at(0x20), msg.to)
+	assert.Equal(t, head.ID, m.head(), "not on hearsay")
+	m.failed(msg.token)
+	assert.Empty(t, m.take())
+	assert.Equal(t, head.ID, m.head())
+
+	m.stabilize()
+	m.answered(only(t, m).token, reply)
+	m.answered(only(t, m).token, Reply{From: at(0x20), Successors: ats(0x30, 0x80)})
+	assert.Equal(t, ats(0x20, 0x30, 0x80), m.list)
+}
+
 func TestAnswerForAnotherPositionIsNone(t *testing.T) {
 	m := member(at(0xf0), ats(0x20, 0x30)...)
 	m.stabilize()

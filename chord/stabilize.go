@@ -82,9 +82,6 @@ func (m *machine) roundAnswered(reply Reply) {
 		return
 	}
 	m.adopt(s, reply.Successors)
-	if i := slices.IndexFunc(reply.Successors, func(p Peer) bool { return m.nearer(p) && !r.dead(p) }); i >= 0 {
-		m.consider(reply.Successors[i]) // the ring may go round more than once
-	}
 	r.behind = reply.Predecessor
 	r.known = r.behind != nil && r.behind.ID == m.self.ID
 	if p := r.behind; p != nil && m.nearer(*p) && !r.dead(*p) && r.walked < maxWalk {
@@ -95,6 +92,11 @@ func (m *machine) roundAnswered(reply Reply) {
 		}
 		m.adopt(*p, m.list)
 		r.known, r.behind = false, nil
+	}
+	if i := slices.IndexFunc(reply.Successors, func(p Peer) bool { return m.nearer(p) && !r.dead(p) }); i >= 0 && r.walked < maxWalk {
+		r.walked++ // the ring may go round more than once
+		m.ask(reply.Successors[i], KindState, forRound)
+		return
 	}
 	m.endRound()
 }

@@ -86,7 +86,7 @@ var table = []mutant{
 	},
 	{
 		"whom a list names nearer than its sender is asked", "chord/stabilize.go",
-		"return m.nearer(p) && !r.dead(p) }); i >= 0 {", "return false }); i >= 0 {",
+		"return m.nearer(p) && !r.dead(p) }); i >= 0 &&", "return false }); i >= 0 &&",
 		"./chord", "TestARingThatGoesRoundTwice",
 	},
 	// Who knows what is not stored.
