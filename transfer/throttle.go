@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -17,6 +18,7 @@ const (
 	strangeRate, strangeBurst   = 10, 60  // from any other
 	strangersRate               = 100     // from all others together
 	strangersBurst              = 300
+	maxTurn                     = time.Second
 	maxNetworks                 = 4096 // of each kind, the latest, are remembered at least
 )
 
@@ -41,18 +43,21 @@ func newThrottle() *throttle {
 	}
 }
 
-// wait returns nil when a connection from the network may shake hands, or an error
-// at once if that would not be before ctx ends, and when ctx ends.
+// wait returns nil when a connection from the network may shake hands, an error at
+// once if that would not be within maxTurn, and an error when ctx ends. Were more
+// let wait, they would push one another out before their turn came.
 func (t *throttle) wait(ctx context.Context, from network) error {
+	turn, cancel := context.WithTimeout(ctx, maxTurn)
+	defer cancel()
 	t.mu.Lock()
 	own, known := t.familiar.find(from)
 	if !known {
 		own = t.strange.limiter(from)
 	}
 	t.mu.Unlock()
-	err := own.Wait(ctx)
+	err := own.Wait(turn)
 	if err == nil && !known {
-		err = t.strangers.Wait(ctx)
+		err = t.strangers.Wait(turn)
 	}
 	if err != nil && ctx.Err() == nil {
 		return errCrowded // the limiter's own words would say less

@@ -42,14 +42,14 @@ func (r *ring) storm(to *member, hosts int, length time.Duration) int {
 // from where this machine reached them.
 func TestHandshakesASecondAreBounded(t *testing.T) {
 	const length = 4 * time.Second
-	until := (length + 5*time.Second).Seconds() // those who wait are answered later
+	until := (length + maxTurn).Seconds() // those who wait are answered later
 	for name, c := range map[string]struct{ hosts, most int }{
 		"of one network": {1, strangeBurst + int(strangeRate*until)},
 		"of all":         {20, strangersBurst + int(strangersRate*until)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, r *ring) {
-				b := r.start("b", echo, nil)
+				b := r.start("b", echo, func(c *Config) { c.MaxStrangers = 256 })
 				a, c2 := r.start("a", echo, nil), r.start("c", echo, nil)
 				require.NoError(t, a.Call(t.Context(), b.peer, 1, []byte{1}, nil))
 				require.NoError(t, b.Call(t.Context(), c2.peer, 1, []byte{1}, nil))
@@ -69,7 +69,8 @@ func TestHandshakesASecondAreBounded(t *testing.T) {
 				flood.Wait()
 				synctest.Wait()
 				assert.LessOrEqual(t, answered, c.most)
-				assert.GreaterOrEqual(t, answered, c.most/3, "the others had their share")
+				t.Logf("%d, at most %d", answered, c.most)
+				assert.GreaterOrEqual(t, answered, c.most*2/3, "the others had their share")
 				assert.Zero(t, b.door.waiting.count(), "nobody waits for ever")
 			})
 		})
