@@ -67,11 +67,13 @@ func TestKilledAtEachStepOfAHandOff(t *testing.T) {
 	put(t, ring.Nodes[0], "large", large)
 	members, leaver := slices.Clone(ring.Nodes[:3]), ring.Nodes[3]
 	killed := map[string]int{}
-	for who, steps := range map[string][]sysCall{
+	steps := map[string][]sysCall{
 		"leaver": stepsOr(sysCall{"fdatasync", 2}, sysCall{"unlinkat", 1}),
 		"heir":   stepsOr(sysCall{"fsync", 1}),
-	} {
-		for _, step := range steps {
+	}
+	there := ring.Nodes
+	for _, who := range []string{"leaver", "heir"} {
+		for _, step := range steps[who] {
 			if leaver == nil {
 				leaver = ring.Join(t)
 			}
@@ -81,7 +83,7 @@ func TestKilledAtEachStepOfAHandOff(t *testing.T) {
 			}
 			letGo := killing(t, victim, step)
 			logout := proctest.Start(t, nil, nil, leaver.Args("logout", "--timeout", "30s")...)
-			proctest.Eventually(t, time.Minute, func() error {
+			proctest.Eventually(t, 3*time.Minute, func() error {
 				if victim.Running() && leaver.Running() {
 					return errors.New("under way")
 				}
@@ -104,7 +106,7 @@ func TestKilledAtEachStepOfAHandOff(t *testing.T) {
 				killed["leaver"]++
 				leaver = nil
 			}
-			there := members
+			there = members
 			if leaver != nil {
 				there = append(slices.Clone(members), leaver)
 			}
@@ -118,7 +120,7 @@ func TestKilledAtEachStepOfAHandOff(t *testing.T) {
 	t.Logf("killed: %v", killed)
 	assert.NotZero(t, killed["leaver"])
 	assert.NotZero(t, killed["heir"])
-	ring.WaitWhole(t, members...)
+	ring.WaitWhole(t, there...)
 }
 
 // TestKilledAtEachStepOfARepair kills a node at one step after the other of putting
