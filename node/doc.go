@@ -19,8 +19,12 @@
 // makes the content durable; then the record is put to the vote. OK means that
 // at least W nodes, or all there are, have content and record on disk.
 //
+// What of a large content is staged when a store breaks off is kept for a while, and
+// is not sent again by the next store of that name.
+//
 // Fetch: the register is read, then chunks come from the best holder, each
-// checked against the record's root, and from another holder when one fails.
+// checked against the record's root, and from another holder when one fails; from
+// several at once where that is found to be faster.
 //
 // Small content, up to 64 KiB of known length, goes in calls instead of streams, and
 // calls to one machine that come at the same time travel together; small.go says how.

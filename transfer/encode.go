@@ -135,10 +135,11 @@ func (c *Compressor) deliver(stats *Stats, fn func(Chunk) error) func(*piece) er
 		if p.err != nil {
 			return p.err
 		}
+		begun := time.Now()
 		if err := fn(p.chunk); err != nil {
 			return err
 		}
-		c.pace.sent(p.chunk.Raw, len(p.chunk.Payload))
+		c.pace.sent(p.chunk.Raw, len(p.chunk.Payload), time.Since(begun))
 		stats.add(p.chunk)
 		return nil
 	}
