@@ -70,7 +70,11 @@ func smallUploads(t *testing.T, count int) []upload {
 		require.NoError(t, os.WriteFile(path, []byte(fmt.Sprint("content ", i)), 0o600))
 		info, err := os.Stat(path)
 		require.NoError(t, err)
-		all = append(all, upload{name: fmt.Sprint("f", i), path: path, info: info})
+		u := upload{name: fmt.Sprint("f", i), path: path, info: info}
+		if i%2 == 0 { // as one that was found in a folder
+			u.folder, u.path = dir, fmt.Sprint(i)
+		}
+		all = append(all, u)
 	}
 	return all
 }

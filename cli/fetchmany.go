@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
@@ -80,11 +79,14 @@ func (f *fetcher) keep(places *folders, name string, g api.Got) (fetchResult, er
 
 // writePart makes the temporary file of a content.
 func (f *fetcher) writePart(t *target, part string, g api.Got) (err error) {
-	file, err := t.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := t.openPart(part)
 	if err != nil {
 		return writing(err)
 	}
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
+	if err := file.Truncate(0); err != nil { // what an earlier attempt has left is not worth reading
+		return writing(err)
+	}
 	if _, err := file.Write(g.Content); err != nil {
 		return writing(err)
 	}

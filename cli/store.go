@@ -174,14 +174,7 @@ func (s *storer) one(ctx context.Context, u upload, o storing) {
 		s.report.fail(ctx, u.name, s.explain(ctx, err))
 		return
 	}
-	brief := api.StoredBriefly{
-		Action: stored.Action, SHA256: stored.File.SHA256, Size: stored.File.Size, Sent: stored.Sent,
-		Copies: stored.Copies, Want: stored.Want, Lacking: stored.Lacking,
-	}
-	for _, h := range stored.Nodes {
-		brief.Nodes = append(brief.Nodes, h.Name)
-	}
-	s.tell(u.name, brief, time.Since(start))
+	s.tell(u.name, stored.Briefly(), time.Since(start))
 }
 
 // tell reports what became of one file.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
@@ -72,7 +71,7 @@ var errGrown = errors.New("not small any more")
 
 // read reads a small file that nobody changes meanwhile.
 func (s *storer) read(u upload, o storing) (api.Put, error) {
-	file, err := os.Open(u.path)
+	file, err := u.open()
 	if err != nil {
 		return api.Put{}, reading(err)
 	}

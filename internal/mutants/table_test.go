@@ -123,6 +123,26 @@ var table = []mutant{
 		"./filestore", "TestSealRefusesWhatDoesNotMatch",
 	},
 	{
+		"a small content that arrives must match its record", "node/small.go",
+		"view := n.coding.decode.View\n", "view := n.coding.decode.Unchecked\n",
+		"./node", "TestSmallDamage",
+	},
+	{
+		"a small file is checked when it is read in one look", "filestore/install.go",
+		"sha256.Sum256(content) == sum", "sha256.Sum256(content) != Hash{}",
+		"./filestore", "TestReadSmall",
+	},
+	{
+		"a record that is known already is still of one name", "node/encoded.go",
+		"rec != nil && rec.Name == name", "rec != nil",
+		"./node", "TestEncodedAnswersAreTheSame",
+	},
+	{
+		"calls in one message are bounded as others are", "transfer/joined.go",
+		"if !c.link.calls.take(n * callMemory) {", "if c.link.calls.take(n * callMemory); false {",
+		"./transfer", "TestJoinedCallsAreBounded",
+	},
+	{
 		"lengths are checked before anything is read", "transfer/frame.go",
 		"case length > int64(most):", "case length > int64(most)+1:",
 		"./transfer", "TestLengthsAreCheckedBeforeReading",

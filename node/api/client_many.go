@@ -37,7 +37,7 @@ type Put struct {
 
 // StoreMany stores up to MaxNames files, a few MiB together, with the common options
 // of shared. The answer is in their order; what is wrong with one of them is in its
-// Error. pace, unless nil, is asked before so many bytes are sent.
+// Error. The request's body is read through what wrap makes of it.
 func (c *Client) StoreMany(ctx context.Context, files []Put, shared node.StoreOptions, wrap func(io.Reader) io.Reader) ([]StoredBriefly, error) {
 	var body bytes.Buffer
 	for _, f := range files {
@@ -76,7 +76,7 @@ func (c *Client) StoreMany(ctx context.Context, files []Put, shared node.StoreOp
 type Got struct {
 	Index   int    // in the list of names
 	File    File   // only what gotFile has
-	Content []byte // all of it, unless Later; the callee's
+	Content []byte // all of it, unless Later
 	Later   bool   // none comes, as there is more than was wanted inline
 	From    []string
 	Error   *Error

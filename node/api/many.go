@@ -184,12 +184,17 @@ func (h *Handler) storeOne(ctx context.Context, line putLine, content []byte, o 
 	if err != nil {
 		return StoredBriefly{Error: h.describe(err)}
 	}
+	return storedOf(result, h.node.Label).Briefly()
+}
+
+// Briefly is what of s a caller does not know already.
+func (s Stored) Briefly() StoredBriefly {
 	brief := StoredBriefly{
-		Action: string(result.Action), SHA256: result.Record.SHA256.String(), Size: result.Record.Size, Sent: result.Sent,
-		Copies: result.Copies, Want: result.Want, Lacking: lackingOf(result.Lacking),
+		Action: s.Action, SHA256: s.File.SHA256, Size: s.File.Size, Sent: s.Sent,
+		Copies: s.Copies, Want: s.Want, Lacking: s.Lacking,
 	}
-	for _, holder := range result.Nodes {
-		brief.Nodes = append(brief.Nodes, holder.Label)
+	for _, holder := range s.Nodes {
+		brief.Nodes = append(brief.Nodes, holder.Name)
 	}
 	return brief
 }
@@ -214,6 +219,12 @@ type gotFile struct {
 	Modified  time.Time `json:"modified,omitzero"`
 	Confirmed bool      `json:"confirmed"`
 	Forced    bool      `json:"forced,omitempty"`
+}
+
+func gotFileOf(f File) *gotFile {
+	return &gotFile{
+		Size: f.Size, SHA256: f.SHA256, Mode: f.Mode, Modified: f.Modified, Confirmed: f.Confirmed, Forced: f.Forced,
+	}
 }
 
 // got is a content, or why there is none.
@@ -292,9 +303,7 @@ func (h *Handler) contentOf(ctx context.Context, name string, inline int64, quor
 	}
 	defer func() { _ = fetched.Close() }()
 	doc := fileOf(fetched.File(), h.node.Label)
-	g := got{line: gotLine{File: &gotFile{
-		Size: doc.Size, SHA256: doc.SHA256, Mode: doc.Mode, Modified: doc.Modified, Confirmed: doc.Confirmed, Forced: doc.Forced,
-	}}}
+	g := got{line: gotLine{File: gotFileOf(doc)}}
 	if doc.Size > inline {
 		g.line.Later = true
 		return g
