@@ -24,7 +24,7 @@ var table = []mutant{
 	},
 	{
 		"after a failed sync nothing more is written", "filestore/store.go",
-		"if err := s.disk.syncDir(dir); err != nil {\n\t\treturn s.fail(", "if err := s.disk.syncDir(dir); err != nil {\n\t\treturn (",
+		"return s.fail(fmt.Errorf(\"sync directory %s: %w\", dir, err))", "return fmt.Errorf(\"sync directory %s: %w\", dir, err)",
 		"./filestore", "TestFailedSyncDegrades|TestSyncAfterAFailedOne",
 	},
 	{
