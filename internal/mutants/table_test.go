@@ -19,7 +19,8 @@ var table = []mutant{
 	},
 	{
 		"content is synced before a record may name it", "filestore/stage.go",
-		"if err := st.f.sync(); err != nil {", "if err := error(nil); err != nil {",
+		"time.Duration(d.Size()/hangRate)*time.Second, st.f.sync); err != nil {",
+		"time.Duration(d.Size()/hangRate)*time.Second, func() error { return nil }); err != nil {",
 		"./filestore", "TestCrashAtEveryOperation",
 	},
 	{
