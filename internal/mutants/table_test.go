@@ -19,12 +19,13 @@ var table = []mutant{
 	},
 	{
 		"content is synced before a record may name it", "filestore/stage.go",
-		"if err := st.f.sync(); err != nil {", "if err := error(nil); err != nil {",
+		"time.Duration(d.Size()/hangRate)*time.Second, st.f.sync); err != nil {",
+		"time.Duration(d.Size()/hangRate)*time.Second, func() error { return nil }); err != nil {",
 		"./filestore", "TestCrashAtEveryOperation",
 	},
 	{
 		"after a failed sync nothing more is written", "filestore/store.go",
-		"if err := s.disk.syncDir(dir); err != nil {\n\t\treturn s.fail(", "if err := s.disk.syncDir(dir); err != nil {\n\t\treturn (",
+		"return s.fail(fmt.Errorf(\"sync directory %s: %w\", dir, err))", "return fmt.Errorf(\"sync directory %s: %w\", dir, err)",
 		"./filestore", "TestFailedSyncDegrades|TestSyncAfterAFailedOne",
 	},
 	{
