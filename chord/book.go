@@ -139,13 +139,12 @@ func (b *book) heard(p Peer, rtt time.Duration, now time.Time) {
 		return
 	}
 	h.silent = time.Time{}
-	switch {
-	case h.srtt == 0:
+	if h.srtt == 0 {
 		h.srtt, h.rttvar = rtt, rtt/2
-	default:
-		h.rttvar += ((h.srtt - rtt).Abs() - h.rttvar) / 4
-		h.srtt += (rtt - h.srtt) / 8
+		return
 	}
+	h.rttvar += ((h.srtt - rtt).Abs() - h.rttvar) / 4
+	h.srtt += (rtt - h.srtt) / 8
 }
 
 // missed notes a try that got no answer.

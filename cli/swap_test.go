@@ -57,7 +57,7 @@ func TestPartsOfOthersAreNotUsed(t *testing.T) {
 
 // swapper turns a folder, a folder in it and a temporary file into links that
 // lead out, and back, until it has done so n times each.
-func swapper(t *testing.T, inside, outside, part string, n int) (done chan struct{}) {
+func swapper(inside, outside, part string, n int) (done chan struct{}) {
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -108,7 +108,7 @@ func TestSwappedLinksLeadNowhere(t *testing.T) {
 		}
 		return target.sync(local)
 	}
-	swapped := swapper(t, inside, outside, part, 150)
+	swapped := swapper(inside, outside, part, 150)
 	tries, good := 0, 0
 	for running := true; running; tries++ {
 		if fetch() == nil {

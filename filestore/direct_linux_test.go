@@ -39,7 +39,7 @@ func TestLargeContentWhereMemoryCannotBePassedBy(t *testing.T) {
 	assert.True(t, f.inMemory(0, ChunkSize))
 	readLarge(t, f, content)
 	if _, err := os.Stat("/dev/shm"); err == nil {
-		dir, err := os.MkdirTemp("/dev/shm", "dhtfs-test-")
+		dir, err := os.MkdirTemp("/dev/shm", "dhtfs-test-") //nolint:usetesting // a file system in memory
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 		f, content = writeLarge(t, dir)

@@ -27,13 +27,10 @@ func (n *Node) Fetch(ctx context.Context, name string, o FetchOptions) (*Fetched
 func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fetched, error) {
 	var f found
 	var err error
-	switch {
-	case o.Quorum == 1:
+	if o.Quorum == 1 {
 		f, err = n.glance(ctx, name)
-	default:
-		if err = n.checkReadQuorum(o.Quorum); err == nil {
-			f, err = n.findBy(ctx, name, o.Quorum)
-		}
+	} else if err = n.checkReadQuorum(o.Quorum); err == nil {
+		f, err = n.findBy(ctx, name, o.Quorum)
 	}
 	if err != nil {
 		return nil, err

@@ -120,7 +120,7 @@ func (n *Node) cut(mine []place) []place {
 	var l []place
 	for _, p := range mine {
 		at := p.After
-		for _, a := range p.arc.parts(ends) {
+		for _, a := range p.parts(ends) {
 			part := p
 			part.arc = arc{at, a}
 			l = append(l, part)
