@@ -37,7 +37,7 @@ test: ## run the tests (PKG=./chord for one package)
 
 .PHONY: race
 race: ## run the tests under the race detector
-	CGO_ENABLED=1 go test -race -timeout=30m $(PKG)
+	CGO_ENABLED=1 go test -race -timeout=60m $(PKG)
 
 .PHONY: lint
 lint: ## check style and import directions with the pinned golangci-lint
