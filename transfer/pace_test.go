@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,10 +33,13 @@ const (
 // took and how many went compressed. way decides, and is told of what was sent.
 func (r road) travel(chunks int, ratio float64, way func() bool, sent func(raw, payload int, blocked time.Duration)) (took time.Duration, compressed int) {
 	random := rand.New(rand.NewPCG(1, 2))
+	var drawing sync.Mutex
 	taking := func(bytes, speed float64) time.Duration {
 		if speed == 0 {
 			return 0
 		}
+		drawing.Lock()
+		defer drawing.Unlock()
 		return time.Duration(bytes / speed * (1 + r.noise*random.Float64()*random.Float64()) * float64(time.Second))
 	}
 	made, queued, arrived := make(chan chunkOf, 2), make(chan chunkOf, roadChunks), make(chan bool)
