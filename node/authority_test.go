@@ -10,18 +10,23 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
-// What a node knew when it last ran stays its claim while the arcs of the ring
-// change around it and it has not compared them again: otherwise a few restarts
-// in a row can leave a ring in which nobody claims anything.
-func TestClaimsOutliveRestarts(t *testing.T) {
+// restarts opens the authority of one node again and again.
+func restarts(t *testing.T) (open func() (*filestore.Store, *authority)) {
 	disk := filestore.NewMemDisk()
-	open := func() (*filestore.Store, *authority) {
+	return func() (*filestore.Store, *authority) {
 		store, err := filestore.Open(filestore.Options{Disk: disk, Positions: [][20]byte{{1}}})
 		require.NoError(t, err)
 		a, err := openAuthority(store)
 		require.NoError(t, err)
 		return store, a
 	}
+}
+
+// What a node knew when it last ran stays its claim while the arcs of the ring
+// change around it and it has not compared them again: otherwise a few restarts
+// in a row can leave a ring in which nobody claims anything.
+func TestClaimsOutliveRestarts(t *testing.T) {
+	open := restarts(t)
 	left, right, beyond := arc{smallID(1), smallID(4)}, arc{smallID(4), smallID(9)}, arc{smallID(9), smallID(12)}
 	store, a := open()
 	a.learn(left, nil)
@@ -74,14 +79,7 @@ func TestAuthorityEndsWithThePlace(t *testing.T) {
 // A machine that has lost a place, and crashes before it has looked at the ring
 // again, must not come back with the claim: others may have the place for long.
 func TestLostPlacesStayLost(t *testing.T) {
-	disk := filestore.NewMemDisk()
-	open := func() (*filestore.Store, *authority) {
-		store, err := filestore.Open(filestore.Options{Disk: disk, Positions: [][20]byte{{1}}})
-		require.NoError(t, err)
-		a, err := openAuthority(store)
-		require.NoError(t, err)
-		return store, a
-	}
+	open := restarts(t)
 	whole, near, far := arc{smallID(9), smallID(9)}, arc{smallID(4), smallID(9)}, arc{smallID(1), smallID(4)}
 	store, a := open()
 	a.learn(whole, nil)
