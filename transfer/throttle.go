@@ -47,22 +47,59 @@ func newThrottle() *throttle {
 // once if that would not be within maxTurn, and an error when ctx ends. Were more
 // let wait, they would push one another out before their turn came.
 func (t *throttle) wait(ctx context.Context, from network) error {
-	turn, cancel := context.WithTimeout(ctx, maxTurn)
-	defer cancel()
+	turn, delay, err := t.reserve(from)
+	if err != nil {
+		return err
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		turn.cancel(time.Now())
+		return ctx.Err()
+	}
+}
+
+// reserve returns a turn for a connection from the network, and how long it is to
+// wait for it. Limiters are told the time with t.mu held, since one that hears of
+// an earlier time after a later one gives away more than its rate
+// (go.dev/issue/71360): in a crowd, of all times.
+func (t *throttle) reserve(from network) (turn, time.Duration, error) {
 	t.mu.Lock()
-	own, known := t.familiar.find(from)
-	if !known {
-		own = t.strange.limiter(from)
+	defer t.mu.Unlock()
+	limiters := make([]*rate.Limiter, 0, 2)
+	if own, known := t.familiar.find(from); known {
+		limiters = append(limiters, own)
+	} else {
+		limiters = append(limiters, t.strange.limiter(from), t.strangers)
 	}
-	t.mu.Unlock()
-	err := own.Wait(turn)
-	if err == nil && !known {
-		err = t.strangers.Wait(turn)
+	var taken turn
+	var delay time.Duration
+	now := time.Now()
+	for _, l := range limiters {
+		r := l.ReserveN(now, 1)
+		taken = append(taken, r)
+		delay = max(delay, r.DelayFrom(now))
 	}
-	if err != nil && ctx.Err() == nil {
-		return errCrowded // the limiter's own words would say less
+	if delay > maxTurn {
+		taken.cancel(now)
+		return nil, 0, errCrowded
 	}
-	return err
+	return taken, delay, nil
+}
+
+// turn is what was taken of each limiter for one handshake.
+type turn []*rate.Reservation
+
+// cancel gives back a turn that is not used.
+func (t turn) cancel(now time.Time) {
+	for _, r := range t {
+		r.CancelAt(now)
+	}
 }
 
 // meet notes that a member was reached at a network, or came from it.

@@ -95,6 +95,29 @@ func TestHandshakesWaitForTheirTurn(t *testing.T) {
 	})
 }
 
+// A crowd gets no more turns for being one: the rate holds whoever comes first to
+// the lock, with whatever idea of the time.
+func TestTurnsInACrowd(t *testing.T) {
+	turns := newThrottle()
+	start := time.Now()
+	var given atomic.Int64
+	var all sync.WaitGroup
+	for i := range 64 {
+		from := network(fmt.Sprint(i))
+		all.Go(func() {
+			for range 2000 {
+				if _, _, err := turns.reserve(from); err == nil {
+					given.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	until := time.Since(start) + maxTurn
+	assert.LessOrEqual(t, given.Load(), int64(strangersBurst+1+strangersRate*until.Seconds()))
+	assert.GreaterOrEqual(t, given.Load(), int64(strangersBurst))
+}
+
 func TestNetworksAreForgotten(t *testing.T) {
 	n := networks{rate: 1, burst: 1}
 	kept := n.limiter("kept")
