@@ -41,10 +41,10 @@ type fakeDaemon struct {
 
 	fetches atomic.Int32
 	stores  atomic.Int32
-	offsets []string
-	stored  []byte
 
 	mu      sync.Mutex
+	offsets []string
+	stored  []byte
 	ops     []string          // of files that came alone, with their bases
 	manyOps map[string]string // of those that came together, by name
 }
@@ -77,7 +77,9 @@ func answer(w http.ResponseWriter, status int, doc any) {
 
 func (d *fakeDaemon) serveContent(w http.ResponseWriter, r *http.Request) {
 	attempt := int(d.fetches.Add(1)) - 1
+	d.mu.Lock()
 	d.offsets = append(d.offsets, r.URL.Query().Get("offset"))
+	d.mu.Unlock()
 	offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
 	sum := sha256.Sum256(d.content)
 	file := api.File{Name: "f", Size: int64(len(d.content)), SHA256: hex.EncodeToString(sum[:]), Mode: "0640", Confirmed: true,
@@ -114,7 +116,9 @@ func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusServiceUnavailable, failure)
 		return
 	}
+	d.mu.Lock()
 	d.stored = content
+	d.mu.Unlock()
 	answer(w, http.StatusOK, api.Stored{Action: "stored", Copies: 1, Want: 1})
 }
 
@@ -129,6 +133,8 @@ func (d *fakeDaemon) look(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *fakeDaemon) takeMany(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.manyOps = map[string]string{}
 	items := []api.StoredBriefly{}
 	in := bufio.NewReader(r.Body)

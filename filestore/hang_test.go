@@ -36,6 +36,7 @@ func TestADiskThatHangs(t *testing.T) {
 		failures := make(chan error, 3)
 		start := time.Now()
 		go func() { _, err := s.Update("a", promise); failures <- err }()
+		synctest.Wait() // until its commit is under way: the others find the disk degraded, or not
 		go func() { _, err := s.Update("new", promise); failures <- err }()
 		go func() { failures <- staged.Seal(recordOf("large", data)) }()
 		time.Sleep(hangLimit / 2)
