@@ -25,10 +25,11 @@ import (
 
 // Bounds of one call about many names.
 const (
-	MaxNames   = 512                // names
-	MaxInline  = 64 << 10           // bytes of one content
-	maxContent = 8 << 20            // of all that are stored by one call
-	maxLine    = 16 << 10           // of a line that goes before a content
+	MaxNames   = 512      // names
+	MaxInline  = 64 << 10 // bytes of one content
+	maxContent = 8 << 20  // bytes of all contents that are stored by one call
+	maxLine    = 16 << 10 // of a line that goes before a content
+	maxBody    = maxContent + MaxNames*maxLine
 	atOnce     = 128                // contents that one call fetches side by side
 	maxNames   = MaxNames * 2 << 10 // bytes of a list of names
 )
@@ -127,18 +128,20 @@ func (h *Handler) storeMany(w http.ResponseWriter, r *http.Request) error {
 		if p.err != nil {
 			return nil, p.err
 		}
-		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxContent), maxLine)
+		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxBody), maxLine)
 		doc := storedMany{Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{}}
 		var all sync.WaitGroup
 		defer all.Wait()
 		var results []*StoredBriefly
+		total := int64(0)
 		for {
 			line, content, err := readPut(in)
 			if errors.Is(err, io.EOF) {
 				break
 			}
-			if err == nil && len(results) == MaxNames {
-				err = fmt.Errorf("%w: more than %d files in one call", ErrUsage, MaxNames)
+			total += line.Size
+			if err == nil && (len(results) == MaxNames || total > maxContent) {
+				err = fmt.Errorf("%w: more than %d files or %d bytes of content in one call", ErrUsage, MaxNames, maxContent)
 			}
 			if err != nil {
 				return nil, err

@@ -128,6 +128,22 @@ func TestTooManyInOneCall(t *testing.T) {
 	require.ErrorIs(t, err, ErrUsage)
 }
 
+// What counts is the contents: as many as the command line sends at once go in one
+// call however long their names are.
+func TestAsMuchAsOneCallTakes(t *testing.T) {
+	_, client, _ := startNode(t)
+	var puts []Put
+	for i := range maxContent / MaxInline {
+		name := fmt.Sprintf("%03d%s", i, strings.Repeat("\x01", 1000)) // in JSON that takes six times as much
+		puts = append(puts, put(name, strings.Repeat("x", MaxInline)))
+	}
+	items, err := client.StoreMany(t.Context(), puts, node.StoreOptions{}, unwrapped)
+	require.NoError(t, err)
+	for _, item := range items {
+		require.Nil(t, item.Error)
+	}
+}
+
 // A body that ends in the middle of a file is refused; the files before it may be stored.
 func TestManyFilesThatBreakOff(t *testing.T) {
 	_, client, _ := startNode(t)
