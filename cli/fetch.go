@@ -125,7 +125,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 	f.progress = a.newProgress("fetching", 0)
 	f.all(ctx, names)
 	f.progress.end()
-	return f.report.end()
+	return f.report.end(ctx)
 }
 
 // all fetches the names: into files many at a time, otherwise one by one.

@@ -94,15 +94,17 @@ func (r *report) fail(ctx context.Context, name string, err error) {
 	}
 }
 
-// end prints the summary and returns the command's error.
-func (r *report) end() error {
+// end prints the summary and returns the command's error. Items of which nothing was
+// heard were not come to, as ctx had ended.
+func (r *report) end(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	took := time.Since(r.start)
 	n := r.counts
+	stopped := ctx.Err() != nil && n[done]+n[skipped]+n[failed] < r.items
 	if r.app.global.json {
 		line := summaryLine{
-			Type: "summary", OK: n[failed] == 0, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
+			Type: "summary", OK: n[failed] == 0 && !stopped, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
 		}
 		switch r.verb {
 		case "stored":
@@ -117,6 +119,8 @@ func (r *report) end() error {
 		r.app.inform("%s", r.sentence(took))
 	}
 	switch {
+	case stopped:
+		return context.Cause(ctx)
 	case n[failed] == 0:
 		return nil
 	case r.items == 1:

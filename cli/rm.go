@@ -44,7 +44,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 	report := newReport(a, "removed", len(names))
 	for _, name := range names {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			break
 		}
 		if err := remove(ctx, client, name); err != nil {
 			report.fail(ctx, name, err)
@@ -52,7 +52,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 		}
 		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, func() string { return "removed " + escape(name) })
 	}
-	return report.end()
+	return report.end(ctx)
 }
 
 // removedLine is an item of `rm --json`.

@@ -120,7 +120,7 @@ func runStore(ctx context.Context, a *app, o storeOptions, args []string) error 
 	}
 	s.all(ctx, uploads)
 	s.progress.end()
-	return s.report.end()
+	return s.report.end(ctx)
 }
 
 // all stores the uploads: small files many at a time, the others one by one.
