@@ -195,7 +195,9 @@ func (f *fetcher) tell(name string, got fetchResult, took time.Duration) {
 		Seconds:   took.Seconds(),
 	}
 	if got.action == "fetched" {
-		warnOfFile(f.app, got.file)
+		for _, w := range doubts(got.file) {
+			f.report.warn(w, got.file.Name, w)
+		}
 	}
 	switch got.action {
 	case "identical":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,10 +29,18 @@ type report struct {
 	items int
 	start time.Time
 
-	mu      sync.Mutex
-	counts  [3]int
-	bytes   int64
-	problem error // of the last item that failed
+	mu       sync.Mutex
+	counts   [3]int
+	bytes    int64
+	problem  error // of the last item that failed
+	warnings []itemsWarning
+}
+
+// itemsWarning is what is to be said of one item, or of several.
+type itemsWarning struct {
+	kind, text string
+	name       string // of the first
+	items      int
 }
 
 // summaryLine is the last line of a command that prints JSON lines.
@@ -72,6 +81,24 @@ func (r *report) item(how outcome, bytes int64, doc any, text func() string) {
 	case !r.quiet && !r.app.global.quiet:
 		r.app.printf("%s\n", text())
 	}
+}
+
+// warn tells of something that is not as it should be with an item that went well.
+// Where there are several items, people are told at the end, once for all of which
+// the same kind of thing is to be said, in the words for the first.
+func (r *report) warn(kind, name, text string) {
+	if r.items == 1 || r.app.global.json {
+		r.app.warn("%s: %s", name, text)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.warnings, func(w itemsWarning) bool { return w.kind == kind })
+	if i < 0 {
+		i = len(r.warnings)
+		r.warnings = append(r.warnings, itemsWarning{kind: kind, text: text, name: name})
+	}
+	r.warnings[i].items++
 }
 
 // fail notes an item that went wrong. The error of a command's only item is
@@ -116,6 +143,13 @@ func (r *report) end(ctx context.Context) error {
 		}
 		_ = r.app.printJSON(line)
 	} else if r.items > 1 {
+		for _, w := range r.warnings {
+			of := w.name
+			if w.items > 1 {
+				of = plural(w.items, "file")
+			}
+			r.app.warn("%s: %s", of, w.text)
+		}
 		r.app.inform("%s", r.sentence(took))
 	}
 	switch {
