@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/dhtfs/dhtfs/node/api"
 )
 
@@ -177,10 +179,10 @@ func (r *report) sentence(d time.Duration) string {
 		s += fmt.Sprintf(", %s in %s (%s)", size(r.bytes), took(d), speed(r.bytes, d))
 	}
 	if r.counts[skipped] > 0 {
-		s += fmt.Sprintf("; %d skipped", r.counts[skipped])
+		s += fmt.Sprintf("; %s skipped", humanize.Comma(int64(r.counts[skipped])))
 	}
 	if r.counts[failed] > 0 {
-		s += fmt.Sprintf("; %d failed", r.counts[failed])
+		s += fmt.Sprintf("; %s failed", humanize.Comma(int64(r.counts[failed])))
 	}
 	return s + "\n"
 }
