@@ -41,10 +41,11 @@ type manyRequest struct {
 	Quorum int      `json:"quorum,omitempty"`
 }
 
-// Looked is what the ring has under a name, as far as it matters to somebody who
-// wants to store it; exactly one of Stored, Free and Error is set.
+// Looked is what the ring has under a name, for somebody who wants to store it;
+// exactly one of Stored, Free and Error is set.
 type Looked struct {
 	Stored  bool   `json:"stored,omitempty"`
+	File    *Stat  `json:"file,omitempty"` // with Stored
 	Free    bool   `json:"free,omitempty"`
 	Changes uint64 `json:"changes,omitempty"` // counter of all changes of the name
 	Error   *Error `json:"error,omitempty"`
@@ -79,12 +80,15 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request) error {
 	var all sync.WaitGroup
 	for i, name := range request.Names {
 		all.Go(func() {
-			file, err := h.node.Look(r.Context(), name)
-			doc.Names[i] = Looked{Stored: err == nil, Changes: file.Record.Changes}
-			if errors.Is(err, node.ErrNotFound) {
-				doc.Names[i].Free = true
-			} else if err != nil {
-				doc.Names[i].Error = h.describe(err)
+			file, err := h.node.Stat(r.Context(), name)
+			switch {
+			case err == nil:
+				there := h.statOf(file)
+				doc.Names[i] = Looked{Stored: true, File: &there, Changes: there.Changes}
+			case errors.Is(err, node.ErrNotFound):
+				doc.Names[i] = Looked{Free: true, Changes: file.Record.Changes}
+			default:
+				doc.Names[i] = Looked{Error: h.describe(err)}
 			}
 		})
 	}
