@@ -24,7 +24,7 @@
 //	                            name is free, and its change counter
 //	POST   /v1/contents/store   PUT /v1/file of many small files, see below; answers dhtfs.stored.many/v1; if_exists=,
 //	                            replicas=, quorum=, compress=
-//	POST   /v1/contents         body {"names":[…],"inline":…,"unconfirmed":…}; the contents of many small files, see below
+//	POST   /v1/contents         body {"names":[…],"inline":…,"quorum":…}; the contents of many small files, see below
 //	POST   /v1/store            PUT /v1/file of the open file that comes with the call
 //	POST   /v1/save             fetches into the open file that comes with the call; answers dhtfs.saved/v1; name=,
 //	                            sha256= (of the version that is wanted), have= (bytes there from before), quorum=
