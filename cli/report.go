@@ -36,6 +36,7 @@ type report struct {
 	bytes    int64
 	problem  error // of the last item that failed
 	warnings []itemsWarning
+	told     map[string]bool // kinds of failures of which again has spoken
 }
 
 // itemsWarning is what is to be said of one item, or of several.
@@ -68,7 +69,7 @@ type failedLine struct {
 
 func newReport(a *app, verb string, items int) *report {
 	a.jsonLines = true
-	return &report{app: a, verb: verb, items: items, start: time.Now()}
+	return &report{app: a, verb: verb, items: items, start: time.Now(), told: map[string]bool{}}
 }
 
 // item prints an item that went well: doc with --json, else text, unless nothing is.
@@ -101,6 +102,21 @@ func (r *report) warn(kind, name, text string) {
 		r.warnings = append(r.warnings, itemsWarning{kind: kind, text: text, name: name})
 	}
 	r.warnings[i].items++
+}
+
+// again returns what tells that an item is tried again. The first item stands for all
+// others that fail in the same way.
+func (r *report) again(name string) func(error) {
+	return func(err error) {
+		failure := api.Describe(err)
+		r.mu.Lock()
+		told := r.told[failure.ID]
+		r.told[failure.ID] = true
+		r.mu.Unlock()
+		if !told {
+			r.app.inform("%s: %s; trying again\n", escape(name), escape(failure.Message))
+		}
+	}
 }
 
 // fail notes an item that went wrong. The error of a command's only item is

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
 )
 
@@ -45,4 +46,16 @@ func TestWarningsOfOneFile(t *testing.T) {
 	s := &storer{app: a, report: newReport(a, "stored", 1)}
 	s.tell("a", briefly(), 0)
 	assert.Equal(t, "warning: a: 2 of 3 copies so far; the rest is made as soon as nodes can\n", stderr.String())
+}
+
+func TestTryingAgainIsSaidOnce(t *testing.T) {
+	a, _, stderr := testApp(false)
+	r := newReport(a, "stored", 3)
+	for _, name := range []string{"a", "b"} {
+		r.again(name)(node.ErrUnavailable)
+	}
+	r.again("c")(node.ErrNotReady)
+	assert.Equal(t, 1, strings.Count(stderr.String(), "a: "+node.ErrUnavailable.Error()+"; trying again\n"))
+	assert.NotContains(t, stderr.String(), "b: ")
+	assert.Contains(t, stderr.String(), "c: ")
 }

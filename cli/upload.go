@@ -73,14 +73,7 @@ func (s *storer) store(ctx context.Context, u upload, o storing) (api.Stored, er
 		return api.Stored{}, err
 	}
 	var stored api.Stored
-	told := false
-	again := func(err error) {
-		if !told {
-			s.app.inform("%s: %s; trying again\n", escape(u.name), escape(api.Describe(err).Message))
-		}
-		told = true
-	}
-	err := retry(ctx, s.options.retry, again, func(int) error {
+	err := retry(ctx, s.options.retry, s.report.again(u.name), func(int) error {
 		if !o.known {
 			found, settled, err := s.look(ctx, u)
 			if err != nil {
