@@ -36,7 +36,7 @@ type report struct {
 	bytes    int64
 	problem  error // of the last item that failed
 	warnings []itemsWarning
-	told     map[string]bool // kinds of failures of which again has spoken
+	told     map[string]bool // what is not said once more
 }
 
 // itemsWarning is what is to be said of one item, or of several.
@@ -109,18 +109,23 @@ func (r *report) warn(kind, name, text string) {
 func (r *report) again(name string) func(error) {
 	return func(err error) {
 		failure := api.Describe(err)
-		r.mu.Lock()
-		told := r.told[failure.ID]
-		r.told[failure.ID] = true
-		r.mu.Unlock()
-		if !told {
+		if r.first(failure.ID) {
 			r.app.inform("%s: %s; trying again\n", escape(name), escape(failure.Message))
 		}
 	}
 }
 
+// first reports whether it is asked about what for the first time.
+func (r *report) first(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := r.told[what]
+	r.told[what] = true
+	return !told
+}
+
 // fail notes an item that went wrong. The error of a command's only item is
-// left to exit.
+// left to exit; of several that have the same hint the first shows it.
 func (r *report) fail(ctx context.Context, name string, err error) {
 	r.mu.Lock()
 	r.counts[failed]++
@@ -135,6 +140,9 @@ func (r *report) fail(ctx context.Context, name string, err error) {
 		return
 	}
 	if r.items > 1 {
+		if !r.first(failure.Hint) {
+			failure.Hint = ""
+		}
 		r.app.complain(failure)
 	}
 }

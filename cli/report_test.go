@@ -59,3 +59,13 @@ func TestTryingAgainIsSaidOnce(t *testing.T) {
 	assert.NotContains(t, stderr.String(), "b: ")
 	assert.Contains(t, stderr.String(), "c: ")
 }
+
+func TestHintsAreGivenOnce(t *testing.T) {
+	a, _, stderr := testApp(false)
+	r := newReport(a, "stored", 3)
+	for _, err := range []error{node.ErrNotFound, node.ErrNotFound, node.ErrUnavailable} {
+		r.fail(t.Context(), "x", err)
+	}
+	assert.Equal(t, 3, strings.Count(stderr.String(), "error: "))
+	assert.Equal(t, 2, strings.Count(stderr.String(), "hint: "))
+}
