@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -23,7 +24,7 @@ func sized(content []byte) node.StoreOptions { return node.StoreOptions{Size: in
 // opened for any of them.
 func TestManySmallFiles(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
-		const count = 300
+		count := bubble.Fewer(300)
 		contents := map[string][]byte{}
 		for i := range count {
 			content := noise(uint64(i), 1+i*200)

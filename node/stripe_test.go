@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -59,35 +60,35 @@ func TestFetchFromSeveralHolders(t *testing.T) {
 
 // One that falls silent or fails in the middle does not end the fetch, nor set its pace.
 func TestOneOfSeveralHoldersFails(t *testing.T) {
-	for name, fault := range map[string]func(r *ringtest.Ring, by, holder *ringtest.Member){
-		"cut":    func(r *ringtest.Ring, by, holder *ringtest.Member) { r.Net.CutBoth(by.Host, holder.Host) },
-		"killed": func(r *ringtest.Ring, _, holder *ringtest.Member) { r.Crash(holder) },
-		"slow": func(r *ringtest.Ring, by, holder *ringtest.Member) {
+	type failure struct {
+		name  string
+		count int           // of holders that fail; one is whole
+		at    time.Duration // three are read at once
+		fault func(r *ringtest.Ring, by, holder *ringtest.Member)
+	}
+	cases := []failure{
+		{"cut", 1, alone * 4 / 10, func(r *ringtest.Ring, by, holder *ringtest.Member) { r.Net.CutBoth(by.Host, holder.Host) }},
+		{"damaged", 2, 0, func(_ *ringtest.Ring, _, holder *ringtest.Member) { _ = holder.Rot("large", 40*filestore.ChunkSize) }},
+		{"killed", 1, alone * 4 / 10, func(r *ringtest.Ring, _, holder *ringtest.Member) { r.Crash(holder) }},
+		{"slow", 1, alone * 4 / 10, func(r *ringtest.Ring, by, holder *ringtest.Member) {
 			r.Net.SetBandwidth(by.Host, holder.Host, linkRate/50)
-		},
-		"damaged": func(_ *ringtest.Ring, _, holder *ringtest.Member) {
-			_ = holder.Rot("large", 40*filestore.ChunkSize)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
+		}},
+	}
+	for _, c := range bubble.Some(cases, 2) {
+		t.Run(c.name, func(t *testing.T) {
 			striped(t, func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration)) {
-				for i, h := range holders {
-					if name != "damaged" && i > 0 {
-						break
+				failed := make(chan struct{})
+				time.AfterFunc(c.at, func() {
+					for _, h := range holders[:c.count] {
+						c.fault(r, by, h)
 					}
-					at := alone * 4 / 10 // three are read at once
-					if name == "damaged" {
-						at = 0
-					}
-					time.AfterFunc(at, func() { fault(r, by, h) })
-					if i == 1 {
-						break // one is whole
-					}
-				}
+					close(failed)
+				})
 				_, took := fetch(io.Discard)
 				assert.Less(t, took, alone)
 				r.Net.HealAll()
-				if name == "killed" {
+				if !holders[0].Running() {
+				<-failed
 					r.Start(holders[0])
 				}
 				r.Net.SetBandwidth(by.Host, holders[0].Host, linkRate)
