@@ -17,14 +17,16 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 )
 
-const linkRate = 12_000_000 // bytes a second
+const (
+	linkRate    = 12_000_000 // bytes a second
+	stripedSize = 52*filestore.ChunkSize - 1000
+)
 
 // striped stores a large file and has a node that does not hold it fetch it from
 // holders of which each sends linkRate at most.
 func striped(t *testing.T, f func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration))) {
-	const chunks = 52
 	ringtest.Test(t, ringtest.Options{Nodes: 4, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
-		content := noise(1, chunks*filestore.ChunkSize-1000)
+		content := noise(1, stripedSize)
 		r.Store(r.Members[0], "large", content, node.StoreOptions{})
 		r.Whole(time.Minute)
 		holders := r.Holders(r.Members[0], "large")
@@ -86,9 +88,9 @@ func TestOneOfSeveralHoldersFails(t *testing.T) {
 				})
 				_, took := fetch(io.Discard)
 				assert.Less(t, took, alone)
+				<-failed
 				r.Net.HealAll()
 				if !holders[0].Running() {
-				<-failed
 					r.Start(holders[0])
 				}
 				r.Net.SetBandwidth(by.Host, holders[0].Host, linkRate)
@@ -96,6 +98,36 @@ func TestOneOfSeveralHoldersFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When all of them fail at once, the fetch fails, and soon.
+func TestAllOfSeveralHoldersFail(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 4, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.Store(r.Members[0], "large", noise(1, stripedSize), node.StoreOptions{})
+		r.Whole(time.Minute)
+		holders := r.Holders(r.Members[0], "large")
+		by := r.Others(holders...)[0]
+		for _, h := range holders {
+			r.Net.SetBandwidth(by.Host, h.Host, linkRate)
+		}
+		for _, at := range bubble.Some([]time.Duration{40, 44, 48, 52}, 1) { // hundredths of what one alone takes
+			time.AfterFunc(alone*at/100, func() {
+				for _, h := range holders {
+					r.Net.CutBoth(by.Host, h.Host)
+				}
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			x, err := by.Fetch(ctx, "large", node.FetchOptions{})
+			require.NoError(t, err)
+			_, err = io.Copy(io.Discard, x)
+			assert.ErrorIs(t, err, node.ErrUnavailable)
+			assert.NoError(t, ctx.Err())
+			require.NoError(t, x.Close())
+			cancel()
+			r.Net.HealAll()
+			r.Settled()
+		}
+	})
 }
 
 // Where the reader sets the pace, one holder is as good as three, and stays.

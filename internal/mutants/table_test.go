@@ -144,6 +144,11 @@ var table = []mutant{
 		"./transfer", "TestJoinedCallsAreBounded",
 	},
 	{
+		"a fetch does not wait for holders that have all failed", "node/stripe.go",
+		"if !head.done && len(s.failed) == len(s.from) {", "if false {",
+		"./node", "TestAllOfSeveralHoldersFail",
+	},
+	{
 		"lengths are checked before anything is read", "transfer/frame.go",
 		"case length > int64(most):", "case length > int64(most)+1:",
 		"./transfer", "TestLengthsAreCheckedBeforeReading",
