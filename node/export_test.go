@@ -152,6 +152,9 @@ func (n *Node) FetchFirstFrom(ctx context.Context, name string, first MachineID)
 	return all, nil
 }
 
+// IsSlow reports whether this node takes a machine for slow.
+func (n *Node) IsSlow(m MachineID) bool { return n.slow.lately(m) }
+
 // Restore puts back a register that this node had.
 func (n *Node) Restore(name string, reg filestore.Register) error {
 	_, err := n.store.Update(name, func(filestore.Register) (filestore.Register, error) { return reg, nil })
