@@ -101,6 +101,11 @@ var table = []mutant{
 		"members = max(members, c.members)", "_ = max(members, c.members)",
 		"./node", "TestClaimants",
 	},
+	{
+		"claims are made durable one after the other", "node/authority.go",
+		"a.saving <- struct{}{}\n\tdefer func() { <-a.saving }()\n", "",
+		"./node", "TestPlacesAreLostWhileTheyAreClaimed",
+	},
 	// Copies.
 	{
 		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
