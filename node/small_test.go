@@ -138,6 +138,29 @@ func TestSmallStoreOutlivesItsCoordinator(t *testing.T) {
 	}
 }
 
+// Who stops waiting for a small store does not know whether it has happened.
+func TestSmallStoreGivenUp(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		name, by, group := stranger(t, r)
+		for _, m := range group {
+			m.Disk.SetLatency(2 * time.Second)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		o := node.StoreOptions{Op: node.NewOp(), Size: 5}
+		_, err := by.Store(ctx, name, bytes.NewReader([]byte("small")), o)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, node.ErrUnavailable, "which says that nothing was changed")
+		for _, m := range group {
+			m.Disk.SetLatency(0)
+		}
+		time.Sleep(time.Minute)
+		got := r.Store(by, name, []byte("small"), o)
+		assert.Equal(t, o.Op, got.Record.Op)
+		r.CheckName(by, name, []byte("small"))
+	})
+}
+
 // A full disk at the voters is named as one, for a small file as for a large one.
 func TestSmallContentThatFitsNowhere(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
