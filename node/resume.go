@@ -107,7 +107,7 @@ func piecesOf(have []filestore.Hash) []stagedPart {
 // keep remembers what has come of a content that broke off, and reports whether it
 // is worth it.
 func (s *stagedSet) keep(stage *filestore.Stage, name string) bool {
-	if len(stage.Chunks()) < leastPart {
+	if len(stage.Chunks()) < leastPart || stage.Reserve(0) != nil {
 		return false
 	}
 	s.mu.Lock()

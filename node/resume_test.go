@@ -108,6 +108,29 @@ func TestBrokenStoreGoesOnWithoutItsCoordinator(t *testing.T) {
 	})
 }
 
+// What has not come of a store that broke off takes no room, and who goes on with it
+// is told at once when there is not enough.
+func TestPartsKeepNoRoom(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 1}, func(t *testing.T, r *ringtest.Ring) {
+		m := r.Members[0]
+		content := noise(1, brokenSize)
+		free := func() int64 { return m.Members(t.Context())[0].Free }
+		m.Disk.SetCapacity(3 << 30)
+		before := free()
+		o := node.StoreOptions{Op: node.NewOp(), Size: before * 3 / 4}
+		_, err := m.Store(t.Context(), "large", breaking(content, brokenAt, func() {}), o)
+		require.ErrorIs(t, err, errBrokeOff)
+		time.Sleep(time.Second)
+		assert.Len(t, m.Disk.Leftovers(), 1)
+		assert.Equal(t, before-brokenAt, free())
+		o.Size = before * 2
+		_, err = m.Store(t.Context(), "large", bytes.NewReader(content), o)
+		require.ErrorIs(t, err, filestore.ErrNoSpace)
+		assert.Equal(t, before, free())
+		r.Store(m, "large", content, node.StoreOptions{})
+	})
+}
+
 // Parts of more stores than are kept, and those that nobody comes back for, go:
 // Check, at the end of every test, finds no temporary files after a while.
 func TestPartsAreBounded(t *testing.T) {
