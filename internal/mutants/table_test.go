@@ -140,7 +140,7 @@ var table = []mutant{
 	},
 	{
 		"a record that is known already is still of one name", "node/encoded.go",
-		"rec != nil && rec.Name == name", "rec != nil",
+		"ok && rec.Name == name", "ok",
 		"./node", "TestEncodedAnswersAreTheSame",
 	},
 	{
