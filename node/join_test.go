@@ -172,7 +172,7 @@ func TestAuthority(t *testing.T) {
 func TestManyJoinAtOnce(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 1, VNodes: 2}, func(t *testing.T, r *ringtest.Ring) {
 		names := r.StoreMany(10)
-		for range 4 + bubble.Fewer(10) {
+		for range 4 + bubble.Fewer(8) {
 			r.Start(r.Admit())
 		}
 		start := time.Now()
