@@ -65,6 +65,35 @@ func TestNobodyKnowsARange(t *testing.T) {
 	})
 }
 
+// Of three machines that know a range the one comes back first that has missed a
+// name. The others had better be given the time to say so.
+func TestTheFirstWhoComesBackHasMissedAName(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 7, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
+		away := groupOf(t, r, "missed")
+		time.Sleep(2 * time.Minute)
+		r.Crash(away[2])
+		got := r.Store(away[0], "missed", []byte("content"), node.StoreOptions{})
+		r.Crash(away[:2]...)
+		require.Len(t, got.Nodes, 2)
+		time.Sleep(5 * time.Minute)
+		r.Start(away[2])
+		for range 50 {
+			time.Sleep(time.Second)
+			for _, m := range r.Up() {
+				_, _, err := ringtest.Fetch(t.Context(), m, "missed", node.FetchOptions{})
+				require.Error(t, err)
+				require.NotErrorIs(t, err, node.ErrNotFound, m.Host)
+			}
+		}
+		r.Start(away[0])
+		r.Start(away[1])
+		settled(r)
+		r.CheckName(r.Members[0], "missed", []byte("content"))
+		r.Whole(2 * time.Minute)
+	})
+}
+
 // When those who knew a range are given up for good, it is known that nothing is
 // there that was not stored since.
 func TestThoseWhoKnewARangeAreForgotten(t *testing.T) {

@@ -106,6 +106,11 @@ var table = []mutant{
 		"a.saving <- struct{}{}\n\tdefer func() { <-a.saving }()\n", "",
 		"./node", "TestPlacesAreLostWhileTheyAreClaimed",
 	},
+	{
+		"who comes back first to a vacant range does not speak for the others", "node/compare.go",
+		"l.takeOver = time.Time{}", "_ = time.Time{}",
+		"./node", "TestTheFirstWhoComesBackHasMissedAName",
+	},
 	// Copies.
 	{
 		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
