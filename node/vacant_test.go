@@ -23,7 +23,7 @@ func TestNobodyKnowsARange(t *testing.T) {
 		r.Settled()
 		r.Store(r.Members[0], "file", []byte("what they have"), node.StoreOptions{})
 		away := groupOf(t, r, "file")
-		fresh, next := owned(t, r, "fresh", away[0], 4), owned(t, r, "next", away[1], 2)
+		fresh, next := owned(t, r, "fresh", away[0], 5), owned(t, r, "next", away[1], 2)
 		time.Sleep(2 * time.Minute)
 		r.Crash(away...)
 		crashed := time.Now()
@@ -50,6 +50,9 @@ func TestNobodyKnowsARange(t *testing.T) {
 		_, err = at.Copy(t.Context(), fresh[3], node.Source{Name: fresh[0], Version: stored.Record.Op}, node.StoreOptions{})
 		require.NoError(t, err)
 		r.Acknowledged(fresh[3], []byte("changed"))
+		holder := r.Holders(at, fresh[0])[0]
+		require.NoError(t, holder.KeepBeside(t.Context(), fresh[0], fresh[4]))
+		r.CheckName(at, fresh[4], []byte("changed"))
 		r.Store(at, "file", []byte("meanwhile"), node.StoreOptions{})
 
 		for _, m := range away {
