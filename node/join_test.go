@@ -107,7 +107,8 @@ func placed(t *testing.T, r *ringtest.Ring, names []string) bool {
 
 // A join moves about K/N of K files, each once and to the newcomer alone.
 func TestAJoinMovesWhatItMust(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 8}, func(t *testing.T, r *ringtest.Ring) {
+	o := ringtest.Options{Nodes: 8, Timing: node.Timing{DropAfter: 2 * time.Minute}}
+	ringtest.Test(t, o, func(t *testing.T, r *ringtest.Ring) {
 		names := r.StoreMany(bubble.Fewer(300))
 		time.Sleep(2 * time.Minute)
 		before := staged(r.Members)
@@ -125,7 +126,7 @@ func TestAJoinMovesWhatItMust(t *testing.T) {
 		assert.Less(t, due, 2*3*len(names)/9, "twice a node's share")
 		assert.Equal(t, before, staged(old), "copies that were made at others")
 		assert.Equal(t, due, joined.Disk.Staged(), "copies that were made at the new one")
-		time.Sleep(12 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		for _, name := range names {
 			held := 0
 			for _, m := range r.Members {

@@ -76,7 +76,7 @@ func TestOneOfSeveralHoldersFails(t *testing.T) {
 			r.Net.SetBandwidth(by.Host, holder.Host, linkRate/50)
 		}},
 	}
-	for _, c := range bubble.Some(cases, 2) {
+	for _, c := range bubble.Some(cases, 1) {
 		t.Run(c.name, func(t *testing.T) {
 			striped(t, func(t *testing.T, r *ringtest.Ring, by *ringtest.Member, holders []*ringtest.Member, fetch func(io.Writer) ([]string, time.Duration)) {
 				failed := make(chan struct{})
