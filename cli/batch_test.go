@@ -94,13 +94,30 @@ func TestStoredTogetherThenAlone(t *testing.T) {
 	s := testStorer(t, d)
 	s.report.items = 5
 	s.all(t.Context(), smallUploads(t, 5))
-	err := s.report.end()
+	err := s.report.end(t.Context())
 	require.Error(t, err)
 	assert.Equal(t, api.ExitPartial, api.Describe(err).Code)
 	assert.Equal(t, [3]int{4, 0, 1}, s.report.counts)
 	assert.Len(t, d.manyOps, 5)
 	require.Len(t, d.ops, 1, "one is sent alone")
 	assert.Equal(t, d.manyOps["f1"], d.ops[0])
+}
+
+// A signal that comes before all files were dealt with is no success, though none has
+// failed; one that comes later changes nothing.
+func TestStoppedBeforeTheEnd(t *testing.T) {
+	for _, come := range []int{3, 2} {
+		d := &fakeDaemon{refuse: func(int) *api.Error { return nil }, many: func(string) *api.Error { return nil }}
+		s := testStorer(t, d)
+		s.report.items = 3
+		s.all(t.Context(), smallUploads(t, come))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(Interrupted{Signal: os.Interrupt})
+		s.all(ctx, smallUploads(t, 3-come))
+		err := s.report.end(ctx)
+		assert.Equal(t, map[int]int{3: 0, 2: 130}[come], s.app.exit(ctx, err))
+		assert.Equal(t, [3]int{come, 0, 0}, s.report.counts)
+	}
 }
 
 // A daemon that does not know the calls about many files, or fails them, is asked
@@ -110,7 +127,7 @@ func TestManyFilesAtAnOlderDaemon(t *testing.T) {
 	s := testStorer(t, d)
 	s.report.items = 3
 	s.all(t.Context(), smallUploads(t, 3))
-	require.NoError(t, s.report.end())
+	require.NoError(t, s.report.end(t.Context()))
 	assert.Len(t, d.ops, 3)
 	assert.Equal(t, [3]int{3, 0, 0}, s.report.counts)
 }

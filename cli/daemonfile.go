@@ -62,7 +62,15 @@ func (a *app) client() *api.Client {
 		if err != nil {
 			return nil, fmt.Errorf("%w for %s: process %d has left %s behind", api.ErrNoDaemon, a.paths.place(), info.PID, a.paths.daemonFile())
 		}
-		return conn, nil
+		err = greet(ctx, conn, answerTime)
+		if err == nil {
+			return conn, nil
+		}
+		_ = conn.Close()
+		if errors.Is(err, api.ErrSilent) {
+			err = fmt.Errorf("%w: process %d for %s has taken no call within %v", err, info.PID, a.paths.place(), answerTime)
+		}
+		return nil, err
 	})
 }
 

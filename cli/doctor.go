@@ -96,8 +96,11 @@ func examine(ctx context.Context, a *app) *patient {
 // findings are the outcomes of all checks that can be made.
 func (p *patient) findings(ctx context.Context) []finding {
 	l := []finding{p.home(), p.daemon(), p.clock(), p.disk(), p.attributes(), p.watches(), p.openFiles()}
-	if p.status == nil {
+	switch {
+	case errors.Is(p.reason, api.ErrNoDaemon):
 		return append(l, p.freePort())
+	case p.status == nil:
+		return l
 	}
 	return append(l, p.port(ctx), p.versions(), p.members(), p.files())
 }
@@ -122,7 +125,7 @@ func (p *patient) daemon() finding {
 	case errors.Is(p.reason, api.ErrNoDaemon):
 		return ok("daemon", "none runs for this home, so much cannot be checked").warn("start it:  %s", p.app.command("up"))
 	case p.status == nil:
-		return ok("daemon", "it does not answer: %v", p.reason).fail("see its log: %s", p.app.paths.logFile())
+		return ok("daemon", "no answer: %v", p.reason).fail("see its log: %s", p.app.paths.logFile())
 	case p.status.Degraded != "":
 		return ok("daemon", "this node is degraded: it serves what it has and takes nothing new: %s", p.status.Degraded).
 			fail("see to the disk, then start the node again:  %s && %s", p.app.command("down"), p.app.command("up"))

@@ -50,24 +50,13 @@ func newSum() sum { return sum{sha256.New()} }
 
 func (s sum) is(want string) bool { return hex.EncodeToString(s.Sum(nil)) == want }
 
-// again tells that a fetch is tried again.
-func (f *fetcher) again(name string) func(error) {
-	told := false
-	return func(err error) {
-		if !told {
-			f.app.inform("%s: %s; trying again\n", escape(name), escape(api.Describe(err).Message))
-		}
-		told = true
-	}
-}
-
 // toStream writes the content of name to the stream. What has been written is
 // not written again when an attempt breaks off.
 func (f *fetcher) toStream(ctx context.Context, name string) (fetchResult, error) {
 	got := fetchResult{action: "fetched", path: f.options.output}
 	check := newSum()
 	var expected sync.Once
-	err := retry(ctx, f.options.retry, f.again(name), func(attempt int) error {
+	err := retry(ctx, f.options.retry, f.report.again(name), func(attempt int) error {
 		content, err := f.client.Fetch(ctx, name, f.options.query(got.bytes))
 		if err != nil {
 			return err
@@ -121,7 +110,7 @@ func (l *localWriter) Write(p []byte) (int, error) {
 func (f *fetcher) toFile(ctx context.Context, name string) (fetchResult, error) {
 	var got fetchResult
 	var expected sync.Once
-	err := retry(ctx, f.options.retry, f.again(name), func(int) error {
+	err := retry(ctx, f.options.retry, f.report.again(name), func(int) error {
 		var err error
 		got, err = f.attempt(ctx, name, &expected)
 		return err

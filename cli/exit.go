@@ -114,6 +114,8 @@ func (a *app) hintOf(id string) string {
 		return "start it:  " + a.command("up")
 	case "daemon_gone":
 		return "see " + a.paths.logFile() + ", and start it again:  " + a.command("up")
+	case "daemon_silent":
+		return "it is stopped, has no file descriptors left, or is busy; " + a.paths.logFile() + " says more. If it stays so, kill the process, and then:  " + a.command("up")
 	case "not_found", "bad_name":
 		return "what the ring has:  " + a.command("ls --ring")
 	case "unavailable", "not_ready", "timeout", "unreachable", "busy":

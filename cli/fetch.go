@@ -125,7 +125,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 	f.progress = a.newProgress("fetching", 0)
 	f.all(ctx, names)
 	f.progress.end()
-	return f.report.end()
+	return f.report.end(ctx)
 }
 
 // all fetches the names: into files many at a time, otherwise one by one.
@@ -195,7 +195,9 @@ func (f *fetcher) tell(name string, got fetchResult, took time.Duration) {
 		Seconds:   took.Seconds(),
 	}
 	if got.action == "fetched" {
-		warnOfFile(f.app, got.file)
+		for _, w := range doubts(got.file) {
+			f.report.warn(w, got.file.Name, w)
+		}
 	}
 	switch got.action {
 	case "identical":

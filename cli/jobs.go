@@ -13,10 +13,11 @@ const (
 	smallJob  = 1 << 20 // bytes
 	autoJobs  = 32      // small ones
 	largeCost = 8       // as many as that is a large one
+	mostJobs  = 64      // each takes up to two of the connections that a daemon serves
 )
 
-// jobs runs files side by side: as many as were asked for, or, with 0, as many as
-// are worth while.
+// jobs runs files side by side: as many as were asked for, mostJobs at most, or, with
+// 0, as many as are worth while.
 type jobs struct {
 	room  *semaphore.Weighted
 	large int64
@@ -25,7 +26,7 @@ type jobs struct {
 
 func newJobs(most int) *jobs {
 	if most > 0 {
-		return &jobs{room: semaphore.NewWeighted(int64(most)), large: 1}
+		return &jobs{room: semaphore.NewWeighted(int64(min(most, mostJobs))), large: 1}
 	}
 	return &jobs{room: semaphore.NewWeighted(autoJobs), large: largeCost}
 }

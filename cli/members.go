@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +35,7 @@ the others make them anew. It can be invited again. A node that answers is only
 forgotten with --force.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := ask(a, yes, "forget "+escape(args[0])+"? Its copies will count no more."); err != nil {
+			if err := ask(cmd.Context(), a, yes, "forget "+escape(args[0])+"? Its copies will count no more."); err != nil {
 				return err
 			}
 			return changeMember(cmd.Context(), a, func(ctx context.Context, c *api.Client) (api.MemberChange, error) {
@@ -63,7 +61,7 @@ node vouches for them from then on, unless --with-admitted is given; whatever it
 signs after that is worth nothing.`,
 		Args: takes(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := ask(a, yes, "shut "+escape(args[0])+" out for ever?"); err != nil {
+			if err := ask(cmd.Context(), a, yes, "shut "+escape(args[0])+" out for ever?"); err != nil {
 				return err
 			}
 			return changeMember(cmd.Context(), a, func(ctx context.Context, c *api.Client) (api.MemberChange, error) {
@@ -104,22 +102,6 @@ func changeMember(ctx context.Context, a *app, do func(context.Context, *api.Cli
 	}
 	if !a.global.quiet {
 		say(doc)
-	}
-	return nil
-}
-
-// ask asks a person whether that is meant; without a terminal --yes has to say so.
-func ask(a *app, yes bool, question string) error {
-	if yes {
-		return nil
-	}
-	if !isTerminal(a.stdin) {
-		return withHint(usagef("this cannot be undone, and there is no terminal to ask at"), "say --yes if that is meant")
-	}
-	_, _ = fmt.Fprintf(a.stderr, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-		return errQuiet(api.ExitError)
 	}
 	return nil
 }

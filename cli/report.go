@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/dhtfs/dhtfs/node/api"
 )
@@ -28,10 +31,19 @@ type report struct {
 	items int
 	start time.Time
 
-	mu      sync.Mutex
-	counts  [3]int
-	bytes   int64
-	problem error // of the last item that failed
+	mu       sync.Mutex
+	counts   [3]int
+	bytes    int64
+	problem  error // of the last item that failed
+	warnings []itemsWarning
+	told     map[string]bool // what is not said once more
+}
+
+// itemsWarning is what is to be said of one item, or of several.
+type itemsWarning struct {
+	kind, text string
+	name       string // of the first
+	items      int
 }
 
 // summaryLine is the last line of a command that prints JSON lines.
@@ -57,7 +69,7 @@ type failedLine struct {
 
 func newReport(a *app, verb string, items int) *report {
 	a.jsonLines = true
-	return &report{app: a, verb: verb, items: items, start: time.Now()}
+	return &report{app: a, verb: verb, items: items, start: time.Now(), told: map[string]bool{}}
 }
 
 // item prints an item that went well: doc with --json, else text, unless nothing is.
@@ -74,8 +86,46 @@ func (r *report) item(how outcome, bytes int64, doc any, text func() string) {
 	}
 }
 
+// warn tells of something that is not as it should be with an item that went well.
+// Where there are several items, people are told at the end, once for all of which
+// the same kind of thing is to be said, in the words for the first.
+func (r *report) warn(kind, name, text string) {
+	if r.items == 1 || r.app.global.json {
+		r.app.warn("%s: %s", name, text)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.warnings, func(w itemsWarning) bool { return w.kind == kind })
+	if i < 0 {
+		i = len(r.warnings)
+		r.warnings = append(r.warnings, itemsWarning{kind: kind, text: text, name: name})
+	}
+	r.warnings[i].items++
+}
+
+// again returns what tells that an item is tried again. The first item stands for all
+// others that fail in the same way.
+func (r *report) again(name string) func(error) {
+	return func(err error) {
+		failure := api.Describe(err)
+		if r.first(failure.ID) {
+			r.app.inform("%s: %s; trying again\n", escape(name), escape(failure.Message))
+		}
+	}
+}
+
+// first reports whether it is asked about what for the first time.
+func (r *report) first(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := r.told[what]
+	r.told[what] = true
+	return !told
+}
+
 // fail notes an item that went wrong. The error of a command's only item is
-// left to exit.
+// left to exit; of several that have the same hint the first shows it.
 func (r *report) fail(ctx context.Context, name string, err error) {
 	r.mu.Lock()
 	r.counts[failed]++
@@ -90,19 +140,24 @@ func (r *report) fail(ctx context.Context, name string, err error) {
 		return
 	}
 	if r.items > 1 {
+		if !r.first(failure.Hint) {
+			failure.Hint = ""
+		}
 		r.app.complain(failure)
 	}
 }
 
-// end prints the summary and returns the command's error.
-func (r *report) end() error {
+// end prints the summary and returns the command's error. Items of which nothing was
+// heard were not come to, as ctx had ended.
+func (r *report) end(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	took := time.Since(r.start)
 	n := r.counts
+	stopped := ctx.Err() != nil && n[done]+n[skipped]+n[failed] < r.items
 	if r.app.global.json {
 		line := summaryLine{
-			Type: "summary", OK: n[failed] == 0, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
+			Type: "summary", OK: n[failed] == 0 && !stopped, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
 		}
 		switch r.verb {
 		case "stored":
@@ -114,9 +169,18 @@ func (r *report) end() error {
 		}
 		_ = r.app.printJSON(line)
 	} else if r.items > 1 {
+		for _, w := range r.warnings {
+			of := w.name
+			if w.items > 1 {
+				of = plural(w.items, "file")
+			}
+			r.app.warn("%s: %s", of, w.text)
+		}
 		r.app.inform("%s", r.sentence(took))
 	}
 	switch {
+	case stopped:
+		return context.Cause(ctx)
 	case n[failed] == 0:
 		return nil
 	case r.items == 1:
@@ -139,10 +203,10 @@ func (r *report) sentence(d time.Duration) string {
 		s += fmt.Sprintf(", %s in %s (%s)", size(r.bytes), took(d), speed(r.bytes, d))
 	}
 	if r.counts[skipped] > 0 {
-		s += fmt.Sprintf("; %d skipped", r.counts[skipped])
+		s += fmt.Sprintf("; %s skipped", humanize.Comma(int64(r.counts[skipped])))
 	}
 	if r.counts[failed] > 0 {
-		s += fmt.Sprintf("; %d failed", r.counts[failed])
+		s += fmt.Sprintf("; %s failed", humanize.Comma(int64(r.counts[failed])))
 	}
 	return s + "\n"
 }

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,13 +34,17 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if !yes && !confirm(a, names) {
-		return errQuiet(api.ExitError)
+	what := escape(names[0])
+	if len(names) > 1 {
+		what = plural(len(names), "file")
+	}
+	if err := ask(ctx, a, yes, "remove "+what+" from the ring, for everybody?"); err != nil {
+		return err
 	}
 	report := newReport(a, "removed", len(names))
 	for _, name := range names {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			break
 		}
 		if err := remove(ctx, client, name); err != nil {
 			report.fail(ctx, name, err)
@@ -51,7 +52,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 		}
 		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, func() string { return "removed " + escape(name) })
 	}
-	return report.end()
+	return report.end(ctx)
 }
 
 // removedLine is an item of `rm --json`.
@@ -59,17 +60,6 @@ type removedLine struct {
 	Type   string `json:"type"` // item
 	Name   string `json:"name"`
 	Action string `json:"action"` // removed
-}
-
-func confirm(a *app, names []string) bool {
-	what := escape(names[0])
-	if len(names) > 1 {
-		what = plural(len(names), "file")
-	}
-	_, _ = fmt.Fprintf(a.stderr, "remove %s from the ring, for everybody? [y/N] ", what)
-	line, _ := bufio.NewReader(a.stdin).ReadString('\n')
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
 }
 
 // remove deletes one name; a retry carries the same operation ID, so that it

@@ -62,18 +62,21 @@ func runStat(ctx context.Context, a *app, name string) error {
 	if err := a.printTable([]string{"HOLDER", "NODE", "ADDRESS", "STATE"}, rows); err != nil {
 		return err
 	}
-	warnOfFile(a, doc.File)
+	for _, w := range doubts(doc.File) {
+		a.warn("%s: %s", doc.Name, w)
+	}
 	return nil
 }
 
-// warnOfFile tells what is not as it should be with a record.
-func warnOfFile(a *app, f api.File) {
+// doubts are reasons why a record may not be the newest.
+func doubts(f api.File) (why []string) {
 	if !f.Confirmed {
-		a.warn("%s: too few nodes answered to confirm that this is the newest version", f.Name)
+		why = append(why, "too few nodes answered to confirm that this is the newest version")
 	}
 	if f.Forced {
-		a.warn("%s: most nodes that kept this name did not answer and were replaced; if they had a newer version it comes back with them", f.Name)
+		why = append(why, "most nodes that kept this name did not answer and were replaced; if they had a newer version it comes back with them")
 	}
+	return why
 }
 
 func newExistsCommand(a *app) *cobra.Command {

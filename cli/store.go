@@ -120,7 +120,7 @@ func runStore(ctx context.Context, a *app, o storeOptions, args []string) error 
 	}
 	s.all(ctx, uploads)
 	s.progress.end()
-	return s.report.end()
+	return s.report.end(ctx)
 }
 
 // all stores the uploads: small files many at a time, the others one by one.
@@ -209,19 +209,19 @@ func (s *storer) tell(name string, stored api.StoredBriefly, took time.Duration)
 
 // warnOfCopies tells of the copies that a store did not get.
 func (s *storer) warnOfCopies(stored storedLine) {
-	name := stored.Name
 	for _, l := range stored.Lacking {
+		what := "no copy on " + l.Name + " yet"
 		switch l.ID {
 		case "no_space":
-			s.app.warn("%s: %s is full (%s)", name, l.Name, l.Message)
+			what = l.Name + " is full"
 		case "degraded":
-			s.app.warn("%s: the disk of %s has failed (%s)", name, l.Name, l.Message)
-		default:
-			s.app.warn("%s: no copy on %s yet (%s)", name, l.Name, l.Message)
+			what = "the disk of " + l.Name + " has failed"
 		}
+		s.report.warn(what, stored.Name, fmt.Sprintf("%s (%s)", what, l.Message))
 	}
 	if stored.Copies < stored.Want {
-		s.app.warn("%s: %d of %d copies so far; the rest is made as soon as nodes can", name, stored.Copies, stored.Want)
+		what := fmt.Sprintf("%d of %d copies so far; the rest is made as soon as nodes can", stored.Copies, stored.Want)
+		s.report.warn(what, stored.Name, what)
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // many stores small files by two calls: what is stored under their names, and then
-// all those at once whose names are free. Everything else goes one by one, as does
-// what fails and may be tried again: with the operation ID that it has.
+// all those at once that have to be sent. What fails and may be tried again goes
+// one by one: with the operation ID that it has.
 func (s *storer) many(ctx context.Context, uploads []upload, alone *jobs) {
 	start := time.Now()
 	one := func(u upload, o storing) {
@@ -31,12 +31,15 @@ func (s *storer) many(ctx context.Context, uploads []upload, alone *jobs) {
 	var together []upload
 	var puts []api.Put
 	for i, u := range uploads {
-		o := newStoring()
-		if !looked[i].Free {
+		o, there := newStoring(), looked[i]
+		if there.File == nil && !there.Free {
 			one(u, o)
 			continue
 		}
-		o.base, o.known = looked[i].Changes, true
+		if there.File != nil && s.settle(ctx, u, *there.File, start) {
+			continue
+		}
+		o.base, o.known = there.Changes, true
 		put, err := s.read(u, o)
 		if err != nil {
 			one(u, o) // which finds the same
@@ -64,6 +67,19 @@ func (s *storer) many(ctx context.Context, uploads []upload, alone *jobs) {
 			s.report.fail(ctx, u.name, s.explain(ctx, failure))
 		}
 	}
+}
+
+// settle reports a file for which nothing needs to be sent, seeing what is stored;
+// false when it is another one.
+func (s *storer) settle(ctx context.Context, u upload, there api.Stat, start time.Time) bool {
+	found, settled, err := s.weigh(u, there)
+	switch {
+	case err != nil:
+		s.report.fail(ctx, u.name, s.explain(ctx, err))
+	case settled:
+		s.tell(u.name, found.stored().Briefly(), time.Since(start))
+	}
+	return err != nil || settled
 }
 
 // errGrown says that a file is not small any more.

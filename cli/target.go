@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -97,16 +99,17 @@ func localName(name string) (string, error) {
 // path is local as it is printed.
 func (t *target) path(local string) string { return filepath.Join(t.shown, local) }
 
-// partOf is the temporary file for a content that goes to local. Its name is
-// the same in every attempt, so that the next one can go on where one broke
-// off, and another one for another version.
-func partOf(local, sha256 string) string {
+// partOf is the temporary file for a content, by its SHA-256, that goes to local. Its
+// name is the same in every attempt, so that the next one can go on where one broke
+// off, and another one for another version and for another name.
+func partOf(local, content string) string {
 	dir, base := filepath.Split(local)
 	const most = 200 // of the 255 bytes of a file name
-	for len(base) > most {
-		base = base[:len(base)-1]
+	if len(base) > most {
+		of := sha256.Sum256([]byte(base + content)) // as others may begin with the same 200 bytes
+		base, content = strings.ToValidUTF8(base[:most], ""), hex.EncodeToString(of[:])
 	}
-	return dir + "." + strings.ToValidUTF8(base, "") + "." + sha256[:min(16, len(sha256))] + ".dhtfs-part"
+	return dir + "." + base + "." + content[:min(16, len(content))] + ".dhtfs-part"
 }
 
 // openPart opens a temporary file: a new one, or what an earlier attempt of this

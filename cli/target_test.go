@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -103,5 +104,13 @@ func TestPublishKeepsWhatCameMeanwhile(t *testing.T) {
 func TestPartNamesFitAndDiffer(t *testing.T) {
 	long := strings.Repeat("ü", 127)
 	assert.LessOrEqual(t, len(filepath.Base(partOf("d/"+long, "0123456789abcdef0123"))), 255)
+	assert.True(t, utf8.ValidString(partOf("d/x"+long, "0123456789abcdef0123")))
+	parts := map[string]bool{}
+	for _, name := range []string{"d/" + long + "1", "d/" + long + "2"} { // of the same content at once
+		for _, content := range []string{"0123456789abcdef0123", "1123456789abcdef0123"} {
+			parts[partOf(name, content)] = true
+		}
+	}
+	assert.Len(t, parts, 4)
 	assert.Equal(t, "d/.x.0123456789abcdef.dhtfs-part", filepath.ToSlash(partOf("d/x", "0123456789abcdef0123")))
 }

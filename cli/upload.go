@@ -73,21 +73,14 @@ func (s *storer) store(ctx context.Context, u upload, o storing) (api.Stored, er
 		return api.Stored{}, err
 	}
 	var stored api.Stored
-	told := false
-	again := func(err error) {
-		if !told {
-			s.app.inform("%s: %s; trying again\n", escape(u.name), escape(api.Describe(err).Message))
-		}
-		told = true
-	}
-	err := retry(ctx, s.options.retry, again, func(int) error {
+	err := retry(ctx, s.options.retry, s.report.again(u.name), func(int) error {
 		if !o.known {
 			found, settled, err := s.look(ctx, u)
 			if err != nil {
 				return err
 			}
 			if settled {
-				stored = api.Stored{Action: found.action, File: found.File, Copies: found.Copies, Want: found.Want, Nodes: found.durable()}
+				stored = found.stored()
 				return nil
 			}
 			o.base, o.known = found.Changes, true
@@ -117,18 +110,18 @@ type found struct {
 	action string
 }
 
-func (f found) durable() []api.Holder {
-	var holders []api.Holder
+// stored is the outcome of a store that sends nothing.
+func (f found) stored() api.Stored {
+	s := api.Stored{Action: f.action, File: f.File, Copies: f.Copies, Want: f.Want}
 	for _, h := range f.Holders {
 		if h.State == string(node.Durable) {
-			holders = append(holders, h)
+			s.Nodes = append(s.Nodes, h)
 		}
 	}
-	return holders
+	return s
 }
 
-// look asks what is stored under the name of u. It is settled when nothing
-// needs to be sent.
+// look asks what is stored under the name of u, and weighs that.
 func (s *storer) look(ctx context.Context, u upload) (f found, settled bool, err error) {
 	stat, err := s.client.Stat(ctx, u.name)
 	if errors.Is(err, node.ErrNotFound) {
@@ -141,6 +134,12 @@ func (s *storer) look(ctx context.Context, u upload) (f found, settled bool, err
 	if err != nil {
 		return f, false, err
 	}
+	return s.weigh(u, stat)
+}
+
+// weigh compares what is to be stored with what is. It is settled when nothing needs
+// to be sent.
+func (s *storer) weigh(u upload, stat api.Stat) (f found, settled bool, err error) {
 	f.Stat = stat
 	if u.path == "" || !stat.Confirmed || s.options.replicas > 0 || s.options.quorum > 0 {
 		return f, false, nil

@@ -90,7 +90,8 @@ func (st *Stage) spill() error {
 // contentWrite puts the content of a small stage into the table.
 func (st *Stage) contentWrite() write {
 	key := contentKey(st.path)
-	return write{key, binary.BigEndian.AppendUint32(bytes.Clone(st.small), checksum(key, st.small))}
+	value := append(make([]byte, 0, len(st.small)+4), st.small...)
+	return write{key, binary.BigEndian.AppendUint32(value, checksum(key, st.small))}
 }
 
 // note remembers that the file of e, at visible, is not durable, and reports

@@ -333,6 +333,22 @@ func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.
 	return best, nil
 }
 
+// viewToStore is view for a name that is likely to be new. A node that would know of
+// it and does not asks nobody before it proposes something: were the name stored all
+// the same, by voters that this node is not among, those say so instead of promising.
+func (n *Node) viewToStore(ctx context.Context, name string) (register.View, error) {
+	own, err := n.store.Register(name)
+	if err != nil || own.Record != nil || n.authority.knowledge(name) != register.Authoritative {
+		return n.view(ctx, name)
+	}
+	key := chord.KeyOf(name)
+	p, err := n.placeNear(ctx, key)
+	if err != nil {
+		return register.View{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return register.View{Voters: filestore.Voters{New: n.target(p, key, nil)}}, nil
+}
+
 // newest asks machines for their record of a name, keeps the newest view among
 // best and theirs in best, their answers in h, and counts those that knew. It
 // does not wait for those that were silent a moment ago when a majority or a record

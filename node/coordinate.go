@@ -39,7 +39,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	if err := filestore.ValidateName(h.Name); err != nil {
 		return changeReply{}, err
 	}
-	view, err := n.view(ctx, h.Name)
+	view, err := n.viewToStore(ctx, h.Name)
 	if err != nil {
 		return changeReply{}, err
 	}

@@ -61,6 +61,28 @@ func TestManySmallFiles(t *testing.T) {
 	})
 }
 
+// Whoever owns a name that nobody has stored asks nobody about it first: a store takes
+// the two rounds that make it safe, and content goes along with the first of them.
+func TestANewNameTakesTwoRounds(t *testing.T) {
+	const round = 100 * time.Millisecond
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: round / 2}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
+		m := r.Members[0]
+		content := noise(1, 1000)
+		for i, name := range owned(t, r, "new", m, 4) {
+			o := sized(content)
+			o.Op = node.NewOp()
+			start := time.Now()
+			got, err := m.Store(t.Context(), name, bytes.NewReader(content), o)
+			require.NoError(t, err)
+			assert.Equal(t, 3, got.Copies)
+			if i > 0 { // the first finds out where it goes
+				assert.Less(t, time.Since(start), 5*round/2)
+			}
+		}
+	})
+}
+
 // Content that is not as long as it was said to be is not stored.
 func TestSmallContentOfAnotherLength(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {

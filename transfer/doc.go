@@ -93,9 +93,9 @@
 // four goes at once.
 //
 // Bounded for each member: connections (and so streams), 4 control connections, calls
-// on each and 16 MiB of requests on all, frames waiting to be sent, 4 MiB for a
-// message, 1 MiB for a chunk, a decoder's window of 8 MiB and output of the declared
-// length. A stream holds about two chunks on the way in and none on the way out;
+// on each and 16 MiB of requests on all, with the answers to those that came joined,
+// frames waiting to be sent, 4 MiB for a message, 1 MiB for a chunk, a decoder's window
+// of 8 MiB and output of the declared length. A stream holds about two chunks on the way in and none on the way out;
 // [Compressor.EncodeStream] and [Decoder.DecodeStream] hold up to seven more. The
 // memory for a message grows as it comes. Once a frame has begun, each 16 KiB of it
 // must come within [Config.Silence], and what is sent must be taken about as fast.

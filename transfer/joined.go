@@ -260,7 +260,8 @@ func growStack(i int) byte {
 	return room[(i+1)&(stackRoom-1)]
 }
 
-// serveJoined has the handler answer all calls of a message side by side.
+// serveJoined has the handler answer all calls of a message side by side. The answers
+// count as the requests do, so that little to ask cannot be much to hold.
 func (c *callee) serveJoined(ctx context.Context, payload []byte) (joinedReply, error) {
 	var req joinedRequest
 	if err := Unmarshal(payload, &req); err != nil {
@@ -279,15 +280,29 @@ func (c *callee) serveJoined(ctx context.Context, payload []byte) (joinedReply, 
 	for i, body := range req.Requests {
 		all.Go(func() {
 			_ = growStack(i)
-			v, err := c.e.cfg.Handler.Call(ctx, c.remote, req.Kind, body)
-			if err == nil {
-				answers[i].Body, err = Marshal(v)
-			}
-			if err != nil {
-				answers[i].Fail = c.e.codes.encode(err)
-			}
+			answers[i] = c.answer(ctx, req.Kind, body)
 		})
 	}
 	all.Wait()
+	for _, a := range answers {
+		c.link.calls.give(len(a.Body))
+	}
 	return joinedReply{answers}, nil
+}
+
+// answer serves one call of a message. The body of what it returns is taken from the
+// machine's budget.
+func (c *callee) answer(ctx context.Context, kind uint16, req []byte) joinedAnswer {
+	v, err := c.e.cfg.Handler.Call(ctx, c.remote, kind, req)
+	var body []byte
+	if err == nil {
+		body, err = Marshal(v)
+	}
+	if err == nil && !c.link.calls.take(len(body)) {
+		err = ErrBusy
+	}
+	if err != nil {
+		return joinedAnswer{Fail: c.e.codes.encode(err)}
+	}
+	return joinedAnswer{Body: body}
 }

@@ -252,3 +252,30 @@ func TestJoinedCallsAreBounded(t *testing.T) {
 		require.NoError(t, a.Call(t.Context(), b.peer, kindJoined, req, nil), "what was taken is given back")
 	})
 }
+
+// Nor can it have more held for it by small requests for large answers.
+func TestAnswersOfJoinedCallsAreBounded(t *testing.T) {
+	const size, room = 1 << 10, 10 // bytes of an answer, and how many there is room for
+	h := newHeld(func(int) (any, error) { return make([]byte, size), nil })
+	close(h.open)
+	codes, err := newCodes(nil)
+	require.NoError(t, err)
+	all := maxJoined*callMemory + room*(size+8)
+	c := &callee{link: &link{calls: newBudget(all)}, e: &Endpoint{cfg: Config{Handler: h}, codes: codes}}
+	req := joinedRequest{Kind: 1}
+	for range maxJoined {
+		req.Requests = append(req.Requests, cbor.RawMessage{1})
+	}
+	reply, err := c.serveJoined(t.Context(), mustMarshal(req))
+	require.NoError(t, err)
+	good := 0
+	for _, a := range reply.Answers {
+		if a.Fail == nil {
+			good++
+			continue
+		}
+		require.ErrorIs(t, codes.decode(a.Fail), ErrBusy)
+	}
+	assert.Equal(t, room, good)
+	assert.Equal(t, all, c.link.calls.left, "what was taken is given back")
+}

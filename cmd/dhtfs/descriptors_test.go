@@ -57,6 +57,7 @@ func limitFiles(t testing.TB, pid int, most uint64) (before uint64) {
 // TestNoDescriptorLeft takes the right to open any more files from a daemon that
 // runs: it can accept nothing, stage nothing, read no file and call nobody. The
 // others go on, and it does when it may again: it takes nothing for damaged or lost.
+// A command that turns to it meanwhile is not left waiting.
 func TestNoDescriptorLeft(t *testing.T) {
 	t.Parallel()
 	ring := proctest.NewRing(t, 4)
@@ -76,12 +77,14 @@ func TestNoDescriptorLeft(t *testing.T) {
 		_, err := logged(poor.Log(), "accept4: too many open files")
 		return err
 	})
+	status := proctest.Start(t, nil, nil, poor.Args("status", "--json")...)
 	others[1].Run(t, "store", meanwhile).OK(t)
 	want["meanwhile"] = hashOfFile(t, meanwhile)
 	assert.NotContains(t, others[0].Stat(t, "meanwhile").Durable(), poor.Name, "it could not make a file")
 	others[2].Kill(t) // the poor one is told by its connections, and cannot make new ones
 	want.check(t, others[0])
 	want.check(t, others[1])
+	assert.Equal(t, "daemon_silent", status.Wait(t).Failure(t).ID)
 
 	limitFiles(t, daemon.PID, before)
 	idle()

@@ -117,11 +117,15 @@ func (h *Handler) stat(w http.ResponseWriter, r *http.Request) error {
 		}
 		return doc
 	}
-	return writeJSON(w, http.StatusOK, Stat{
+	return writeJSON(w, http.StatusOK, h.statOf(file))
+}
+
+func (h *Handler) statOf(file node.File) Stat {
+	return Stat{
 		Schema:  "dhtfs.stat/v1",
 		File:    fileOf(file, h.node.Label),
 		Holders: holdersOf(file.Holders), Conflicts: file.Conflicts,
-	})
+	}
 }
 
 func (h *Handler) delete(w http.ResponseWriter, r *http.Request) error {

@@ -19,7 +19,7 @@ import (
 )
 
 // Client calls a node's daemon. Its errors are *Error where the daemon
-// answered, and wrap ErrNoDaemon or ErrDaemonGone where it did not. Safe for
+// answered, and wrap ErrNoDaemon, ErrDaemonGone or ErrSilent where it did not. Safe for
 // concurrent use.
 type Client struct {
 	http    *http.Client
@@ -27,14 +27,14 @@ type Client struct {
 }
 
 // NewClient returns a client that reaches the daemon through dial, which is
-// called for every new connection; it should wrap ErrNoDaemon when there is
-// nobody to reach.
+// called for every new connection; it should wrap ErrNoDaemon, ErrDaemonGone or
+// ErrSilent when there is nobody to reach.
 func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 	return &Client{http: &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				conn, err := dial(ctx)
-				if err != nil && ctx.Err() == nil && !errors.Is(err, ErrNoDaemon) {
+				if err != nil && ctx.Err() == nil && !isNoAnswer(err) {
 					err = fmt.Errorf("%w: %w", ErrNoDaemon, err)
 				}
 				if err != nil {
@@ -271,6 +271,11 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 // errNoCall says that the daemon is older than this client.
 var errNoCall = errors.New("the daemon does not know this call")
 
+// isNoAnswer reports whether err says in our words that no daemon has answered.
+func isNoAnswer(err error) bool {
+	return errors.Is(err, ErrNoDaemon) || errors.Is(err, ErrDaemonGone) || errors.Is(err, ErrSilent)
+}
+
 // lost says in our words that there was no answer, or only part of one.
 func lost(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
@@ -279,7 +284,7 @@ func lost(ctx context.Context, err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	if errors.Is(err, ErrNoDaemon) || errors.Is(err, ErrDaemonGone) {
+	if isNoAnswer(err) {
 		return err
 	}
 	if _, broken := errors.AsType[*net.OpError](err); broken || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

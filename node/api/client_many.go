@@ -35,7 +35,7 @@ type Put struct {
 	Options node.StoreOptions
 }
 
-// StoreMany stores up to MaxNames files, a few MiB together, with the common options
+// StoreMany stores up to MaxNames files, 8 MiB of content together, with the common options
 // of shared. The answer is in their order; what is wrong with one of them is in its
 // Error. The request's body is read through what wrap makes of it.
 func (c *Client) StoreMany(ctx context.Context, files []Put, shared node.StoreOptions, wrap func(io.Reader) io.Reader) ([]StoredBriefly, error) {

@@ -20,10 +20,11 @@
 //	DELETE /v1/file             name=, op=, base=
 //	GET    /v1/content          the content; name=, offset=, length=, quorum=;
 //	                            inline= (more bytes than that are not sent, and Dhtfs-Later says so)
-//	POST   /v1/look             body {"names":[…]}; answers dhtfs.look/v1: whether each is stored, and its change counter
+//	POST   /v1/look             body {"names":[…]}; answers dhtfs.look/v1: of each what GET /v1/file answers, or that the
+//	                            name is free, and its change counter
 //	POST   /v1/contents/store   PUT /v1/file of many small files, see below; answers dhtfs.stored.many/v1; if_exists=,
 //	                            replicas=, quorum=, compress=
-//	POST   /v1/contents         body {"names":[…],"inline":…,"unconfirmed":…}; the contents of many small files, see below
+//	POST   /v1/contents         body {"names":[…],"inline":…,"quorum":…}; the contents of many small files, see below
 //	POST   /v1/store            PUT /v1/file of the open file that comes with the call
 //	POST   /v1/save             fetches into the open file that comes with the call; answers dhtfs.saved/v1; name=,
 //	                            sha256= (of the version that is wanted), have= (bytes there from before), quorum=

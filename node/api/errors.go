@@ -19,6 +19,7 @@ var (
 	ErrUsage      = errors.New("a parameter is missing or wrong")
 	ErrNoDaemon   = errors.New("no daemon is running")
 	ErrDaemonGone = errors.New("the daemon went away before it answered")
+	ErrSilent     = errors.New("the daemon does not answer")
 	ErrIntegrity  = errors.New("the content does not match its SHA-256")
 	ErrToken      = errors.New("the bearer token or the session is missing or wrong")
 	ErrCanceled   = errors.New("canceled before it was done")
@@ -144,6 +145,7 @@ var kinds = []kind{
 	{transfer.ErrBusy, "busy", ExitUnreachable, http.StatusServiceUnavailable},
 	{ErrNoDaemon, "no_daemon", ExitNoDaemon, http.StatusBadGateway},
 	{ErrDaemonGone, "daemon_gone", ExitNoDaemon, http.StatusBadGateway},
+	{ErrSilent, "daemon_silent", ExitNoDaemon, http.StatusGatewayTimeout},
 	{ErrTimeout, "timeout", ExitUnreachable, http.StatusGatewayTimeout},
 	{context.DeadlineExceeded, "timeout", ExitUnreachable, http.StatusGatewayTimeout},
 	{ErrCanceled, "canceled", ExitError, http.StatusServiceUnavailable},

@@ -80,8 +80,10 @@ func documents() map[string]any {
 		},
 		"stored": storedOf(stored, testLabel),
 		"list":   []listLine{{File: &doc}, {Summary: &summary}, {Error: failure}},
-		"look":   looks{Schema: "dhtfs.look/v1", Names: []Looked{{Stored: true, Changes: 7}, {Free: true}, {Error: failure}}},
-		"put":    putLine{Name: record.Name, Op: record.Op, Base: 7, Size: 1234, Mode: 0o640, Modified: when},
+		"look": looks{Schema: "dhtfs.look/v1", Names: []Looked{
+			{Stored: true, Changes: 7, File: &Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)}}, {Free: true}, {Error: failure},
+		}},
+		"put": putLine{Name: record.Name, Op: record.Op, Base: 7, Size: 1234, Mode: 0o640, Modified: when},
 		"stored-many": storedMany{
 			Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{storedOf(stored, testLabel).Briefly(), {Error: failure}},
 		},

@@ -25,10 +25,11 @@ import (
 
 // Bounds of one call about many names.
 const (
-	MaxNames   = 512                // names
-	MaxInline  = 64 << 10           // bytes of one content
-	maxContent = 8 << 20            // of all that are stored by one call
-	maxLine    = 16 << 10           // of a line that goes before a content
+	MaxNames   = 512      // names
+	MaxInline  = 64 << 10 // bytes of one content
+	maxContent = 8 << 20  // bytes of all contents that are stored by one call
+	maxLine    = 16 << 10 // of a line that goes before a content
+	maxBody    = maxContent + MaxNames*maxLine
 	atOnce     = 128                // contents that one call fetches side by side
 	maxNames   = MaxNames * 2 << 10 // bytes of a list of names
 )
@@ -40,10 +41,11 @@ type manyRequest struct {
 	Quorum int      `json:"quorum,omitempty"`
 }
 
-// Looked is what the ring has under a name, as far as it matters to somebody who
-// wants to store it; exactly one of Stored, Free and Error is set.
+// Looked is what the ring has under a name, for somebody who wants to store it;
+// exactly one of Stored, Free and Error is set.
 type Looked struct {
 	Stored  bool   `json:"stored,omitempty"`
+	File    *Stat  `json:"file,omitempty"` // with Stored
 	Free    bool   `json:"free,omitempty"`
 	Changes uint64 `json:"changes,omitempty"` // counter of all changes of the name
 	Error   *Error `json:"error,omitempty"`
@@ -78,12 +80,15 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request) error {
 	var all sync.WaitGroup
 	for i, name := range request.Names {
 		all.Go(func() {
-			file, err := h.node.Look(r.Context(), name)
-			doc.Names[i] = Looked{Stored: err == nil, Changes: file.Record.Changes}
-			if errors.Is(err, node.ErrNotFound) {
-				doc.Names[i].Free = true
-			} else if err != nil {
-				doc.Names[i].Error = h.describe(err)
+			file, err := h.node.Stat(r.Context(), name)
+			switch {
+			case err == nil:
+				there := h.statOf(file)
+				doc.Names[i] = Looked{Stored: true, File: &there, Changes: there.Changes}
+			case errors.Is(err, node.ErrNotFound):
+				doc.Names[i] = Looked{Free: true, Changes: file.Record.Changes}
+			default:
+				doc.Names[i] = Looked{Error: h.describe(err)}
 			}
 		})
 	}
@@ -127,18 +132,20 @@ func (h *Handler) storeMany(w http.ResponseWriter, r *http.Request) error {
 		if p.err != nil {
 			return nil, p.err
 		}
-		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxContent), maxLine)
+		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxBody), maxLine)
 		doc := storedMany{Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{}}
 		var all sync.WaitGroup
 		defer all.Wait()
 		var results []*StoredBriefly
+		total := int64(0)
 		for {
 			line, content, err := readPut(in)
 			if errors.Is(err, io.EOF) {
 				break
 			}
-			if err == nil && len(results) == MaxNames {
-				err = fmt.Errorf("%w: more than %d files in one call", ErrUsage, MaxNames)
+			total += line.Size
+			if err == nil && (len(results) == MaxNames || total > maxContent) {
+				err = fmt.Errorf("%w: more than %d files or %d bytes of content in one call", ErrUsage, MaxNames, maxContent)
 			}
 			if err != nil {
 				return nil, err

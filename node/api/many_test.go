@@ -108,8 +108,10 @@ func TestManyFilesInOneCall(t *testing.T) {
 	looked, err = client.Look(ctx, names)
 	require.NoError(t, err)
 	assert.Equal(t, Looked{Free: true}, looked[0])
-	for _, l := range looked[1:] {
-		assert.Equal(t, Looked{Stored: true, Changes: 2}, l, "that a store was refused is a change, too")
+	for i, l := range looked[1:] {
+		stat, err := client.Stat(ctx, names[i+1])
+		require.NoError(t, err)
+		assert.Equal(t, Looked{Stored: true, File: &stat, Changes: 2}, l, "that a store was refused is a change, too")
 	}
 }
 
@@ -126,6 +128,22 @@ func TestTooManyInOneCall(t *testing.T) {
 	_, err = client.StoreMany(t.Context(), slices.Repeat([]Put{put("x", strings.Repeat("x", MaxInline))}, maxContent/MaxInline+1),
 		node.StoreOptions{}, unwrapped)
 	require.ErrorIs(t, err, ErrUsage)
+}
+
+// What counts is the contents: as many as the command line sends at once go in one
+// call however long their names are.
+func TestAsMuchAsOneCallTakes(t *testing.T) {
+	_, client, _ := startNode(t)
+	var puts []Put
+	for i := range maxContent / MaxInline {
+		name := fmt.Sprintf("%03d%s", i, strings.Repeat("\x01", 1000)) // in JSON that takes six times as much
+		puts = append(puts, put(name, strings.Repeat("x", MaxInline)))
+	}
+	items, err := client.StoreMany(t.Context(), puts, node.StoreOptions{}, unwrapped)
+	require.NoError(t, err)
+	for _, item := range items {
+		require.Nil(t, item.Error)
+	}
 }
 
 // A body that ends in the middle of a file is refused; the files before it may be stored.

@@ -16,8 +16,8 @@ import (
 
 // Node is what a folder is published through: a *node.Node.
 type Node interface {
-	// Stat, Store, Copy and DeleteVersion are those of node.Node.
-	Stat(ctx context.Context, name string) (node.File, error)
+	// Look, Store, Copy and DeleteVersion are those of node.Node.
+	Look(ctx context.Context, name string) (node.File, error)
 	Store(ctx context.Context, name string, content io.Reader, o node.StoreOptions) (node.StoreResult, error)
 	Copy(ctx context.Context, name string, from node.Source, o node.StoreOptions) (node.StoreResult, error)
 	DeleteVersion(ctx context.Context, name string, version, op filestore.OpID, base uint64) error
@@ -60,7 +60,7 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 		return err
 	}
 	there, err := p.look(ctx, name)
-	if err != nil {
+	if err != nil && !errors.Is(err, node.ErrVacant) { // nobody can tell, and it can be stored all the same
 		return p.ringFailure(j, err)
 	}
 	live := there.Record.Op != (filestore.OpID{}) && !there.Record.Deleted
@@ -107,7 +107,7 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 
 // look asks what the ring has under a name: nothing, a tombstone, or a file.
 func (p *publisher) look(ctx context.Context, name string) (node.File, error) {
-	f, err := p.node.Stat(ctx, name)
+	f, err := p.node.Look(ctx, name)
 	if errors.Is(err, node.ErrNotFound) {
 		return f, nil
 	}

@@ -168,6 +168,17 @@ func TestWhileTheRingIsDownEverythingWaits(t *testing.T) {
 	assert.False(t, slices.ContainsFunc(s.status().Faults, func(f Fault) bool { return f.Kind == Ring }))
 }
 
+// Where all that knew a part of the ring are away, its names can be stored, by the
+// folder as by anybody else; otherwise one such name would hold up all others.
+func TestNamesOfWhichNobodyCanTell(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Folder{})
+	s.shelf.vacant = true
+	s.write("new", "1")
+	s.start()
+	s.settles(map[string]string{"new": "1"})
+}
+
 // A daemon that dies in the middle of a store does not know whether it
 // happened. What it may have stored is its own all the same.
 func TestADeathInTheMiddle(t *testing.T) {

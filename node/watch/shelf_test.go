@@ -33,6 +33,7 @@ type shelf struct {
 	events  []string            // what happened, in order
 	seen    map[string][]string // all contents that a name ever had
 	down    bool
+	vacant  bool // nobody can tell what is stored
 	sent    int64
 	busy    chan struct{} // when not nil, stores wait for it once their content has come
 }
@@ -41,7 +42,7 @@ func newShelf() *shelf {
 	return &shelf{files: map[string]filestore.Record{}, content: map[string][]byte{}, seen: map[string][]string{}}
 }
 
-func (s *shelf) Stat(_ context.Context, name string) (node.File, error) {
+func (s *shelf) Look(_ context.Context, name string) (node.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := filestore.ValidateName(name); err != nil {
@@ -49,6 +50,9 @@ func (s *shelf) Stat(_ context.Context, name string) (node.File, error) {
 	}
 	if s.down {
 		return node.File{}, node.ErrUnavailable
+	}
+	if s.vacant {
+		return node.File{}, node.ErrVacant
 	}
 	rec, there := s.files[name]
 	if !there || rec.Deleted {
