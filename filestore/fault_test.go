@@ -219,6 +219,13 @@ func TestFullDisk(t *testing.T) {
 	require.NoError(t, err)
 	_, _, free := s.Usage()
 	require.EqualValues(t, 10_000, free, "what is written is not counted twice")
+	require.NoError(t, st.Reserve(0))
+	_, _, free = s.Usage()
+	require.EqualValues(t, 20_000, free, "what is not written was given back")
+	require.ErrorIs(t, st.Reserve(41_000), ErrNoSpace)
+	require.NoError(t, st.Reserve(40_000))
+	_, _, free = s.Usage()
+	require.Zero(t, free)
 	st.Discard()
 	// Nobody knows how long it gets.
 	st, err = s.Stage("b", -1)

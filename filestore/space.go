@@ -68,6 +68,27 @@ func (s *Store) reserve(st *Stage, n int64) error {
 	return nil
 }
 
+// Reserve has the store keep room for size bytes in all from now on, and gives back
+// what was kept beyond that and is not written. It returns a *SpaceError, and then
+// what was kept stays.
+func (st *Stage) Reserve(size int64) error {
+	s := st.store
+	s.mu.Lock()
+	more := max(size, st.written) - st.reserved
+	if more <= 0 {
+		s.space.reserved += more
+		st.reserved += more
+	}
+	s.mu.Unlock()
+	if more <= 0 {
+		return nil
+	}
+	if err := s.reserve(st, more); err != nil {
+		return fmt.Errorf("reserve: %w", err)
+	}
+	return nil
+}
+
 // wrote counts n bytes of st as on the disk.
 func (s *Store) wrote(st *Stage, n int64) {
 	s.mu.Lock()

@@ -28,7 +28,8 @@ import (
 // all who knew it are gone, and may come back. Nobody says then what is not
 // stored there, and names are stored all the same; see register.Vacant.
 type authority struct {
-	store *filestore.Store
+	store  *filestore.Store
+	saving chan struct{} // holds one token while claims are made durable
 
 	mu      sync.Mutex
 	known   arcs
@@ -49,7 +50,7 @@ type pendingName struct {
 const metaClaims = "authority"
 
 func openAuthority(s *filestore.Store) (*authority, error) {
-	a := &authority{store: s}
+	a := &authority{store: s, saving: make(chan struct{}, 1)}
 	b, err := s.Meta(metaClaims)
 	if err != nil || b == nil {
 		return a, err
@@ -78,9 +79,9 @@ func (a *authority) knowledge(name string) register.Knowledge {
 // disclaim forgets all that the node knew: it was away for too long.
 func (a *authority) disclaim() error {
 	a.mu.Lock()
-	a.known, a.claims, a.saved = nil, nil, nil
+	a.known, a.claims = nil, nil
 	a.mu.Unlock()
-	return a.store.SetMeta(metaClaims, nil)
+	return a.save(differ)
 }
 
 // setVacant notes whether an arc is vacant, and reports whether that is news.
@@ -154,14 +155,9 @@ func (a *authority) narrow(limit arcs) {
 // would else come back with a restart, and say of names that were stored there
 // without this node that they are not.
 func (a *authority) settle() error {
-	a.mu.Lock()
-	claims := a.claims
-	gone := slices.ContainsFunc(a.saved, func(x arc) bool { return !claims.cover(x) })
-	a.mu.Unlock()
-	if !gone {
-		return nil
-	}
-	return a.save(claims)
+	return a.save(func(claims, saved arcs) bool {
+		return slices.ContainsFunc(saved, func(x arc) bool { return !claims.cover(x) })
+	})
 }
 
 // clip is the part of some arcs that lies within others, if there are any of those.
@@ -248,17 +244,24 @@ func (a *authority) retain(mine arcs) error {
 			claims = append(claims, a.claims.within(x)...)
 		}
 	}
-	same := slices.Equal(claims, a.saved)
 	a.claims = claims
 	a.mu.Unlock()
-	if same {
-		return nil
-	}
-	return a.save(claims)
+	return a.save(differ)
 }
 
-// save makes claims durable.
-func (a *authority) save(claims arcs) error {
+func differ(claims, saved arcs) bool { return !slices.Equal(claims, saved) }
+
+// save makes the claims durable if they are due, going by those that are. One at a
+// time does, so that none of them puts back what another has ended.
+func (a *authority) save(due func(claims, saved arcs) bool) error {
+	a.saving <- struct{}{}
+	defer func() { <-a.saving }()
+	a.mu.Lock()
+	claims, saved := a.claims, a.saved
+	a.mu.Unlock()
+	if !due(claims, saved) {
+		return nil
+	}
 	b, err := cbor.Marshal(claims)
 	if err != nil {
 		return err

@@ -1,13 +1,16 @@
 package node
 
 import (
+	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // restarts opens the authority of one node again and again.
@@ -92,6 +95,36 @@ func TestLostPlacesStayLost(t *testing.T) {
 	assert.True(t, a.claimed(near))
 	assert.False(t, a.claimed(far))
 	require.NoError(t, store.Close())
+}
+
+// A machine loses a place while it makes durable that it has it.
+func TestPlacesAreLostWhileTheyAreClaimed(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		disk := filestore.NewMemDisk()
+		store, err := filestore.Open(filestore.Options{Disk: disk, Positions: [][20]byte{{1}}})
+		require.NoError(t, err)
+		a, err := openAuthority(store)
+		require.NoError(t, err)
+		near, far := arc{smallID(4), smallID(9)}, arc{smallID(1), smallID(4)}
+		a.learn(near, nil)
+		a.learn(far, nil)
+		release := disk.Hang()
+		errs := make(chan error, 2)
+		go func() { errs <- a.retain(arcs{near, far}) }()
+		synctest.Wait()
+		go func() {
+			a.narrow(arcs{near})
+			errs <- a.settle()
+		}()
+		synctest.Wait()
+		release()
+		require.NoError(t, errors.Join(<-errs, <-errs))
+		a, err = openAuthority(store)
+		require.NoError(t, err)
+		assert.True(t, a.claimed(near))
+		assert.False(t, a.claimed(far))
+		require.NoError(t, store.Close())
+	})
 }
 
 func TestClaimants(t *testing.T) {

@@ -304,7 +304,8 @@ func claimants(copies, members int, own bool, answers []compared, isMember func(
 // the arc, or nobody had it. When the majority stays away for Timing.TakeOver,
 // those who answer must do, but one of them must have had the arc: somebody who
 // never had it must not say what is not there. Without one the arc is vacant,
-// until somebody who had it comes back, or all who may have had it are forgotten.
+// until somebody who had it comes back, and the others had as long to do the same,
+// or all who may have had it are forgotten.
 func (n *Node) enough(a arc, answers []compared) bool {
 	claims, had := claimants(n.genesis().N, n.members.count(), n.authority.claimed(a), answers, n.members.counts)
 	if had == 0 || claims >= register.Majority(had) {
@@ -312,21 +313,28 @@ func (n *Node) enough(a arc, answers []compared) bool {
 		delete(n.repair.lacking, a.UpTo)
 		return true
 	}
-	since, waiting := n.repair.lacking[a.UpTo]
+	l, waiting := n.repair.lacking[a.UpTo]
+	now := time.Now()
 	if !waiting {
-		n.repair.lacking[a.UpTo] = time.Now()
-		return false
+		l = lackingArc{since: now, takeOver: now}
 	}
-	late := time.Since(since) >= n.cfg.Timing.TakeOver
-	if n.authority.setVacant(a, late && claims == 0) && late && claims == 0 {
-		n.log.Warn("nobody who knew a range answers: what is not found there may come back, and names are stored all the same",
-			"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had)
+	if claims > 0 && l.takeOver.IsZero() {
+		l.takeOver = now
 	}
-	if !late || claims == 0 {
-		return false
+	switch limit := n.cfg.Timing.TakeOver; {
+	case claims > 0 && now.Sub(l.takeOver) >= limit:
+		n.log.Warn("took over a range without a majority of the nodes that had it",
+			"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had, "answered", claims)
+		n.authority.setVacant(a, false)
+		delete(n.repair.lacking, a.UpTo)
+		return true
+	case claims == 0 && now.Sub(l.since) >= limit:
+		l.takeOver = time.Time{}
+		if n.authority.setVacant(a, true) {
+			n.log.Warn("nobody who knew a range answers: what is not found there may come back, and names are stored all the same",
+				"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had)
+		}
 	}
-	n.log.Warn("took over a range without a majority of the nodes that had it",
-		"after", a.After.Short(), "upto", a.UpTo.Short(), "had", had, "answered", claims)
-	delete(n.repair.lacking, a.UpTo)
-	return true
+	n.repair.lacking[a.UpTo] = l
+	return false
 }

@@ -93,7 +93,7 @@ func (n *Node) storeConflict(ctx context.Context, name string, m register.Met) e
 	rec.Branch, rec.Seen, rec.Conflicts = filestore.Branch{}, nil, nil
 
 	there, err := n.read(ctx, name)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrVacant) {
 		return err
 	}
 	if there.record != nil && there.record.Remembers(rec.Op) {

@@ -55,7 +55,7 @@ func (n *Node) copyFile(ctx context.Context, name string, from Source, o StoreOp
 	}
 	if h.Op == (filestore.OpID{}) {
 		target, err := n.read(ctx, name)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrVacant) {
 			return StoreResult{}, err
 		}
 		h.Op, h.Base = NewOp(), target.changes()

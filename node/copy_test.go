@@ -19,7 +19,7 @@ import (
 // them already are sent nothing: over links this slow the test would not end.
 func TestACopySendsNothing(t *testing.T) {
 	const trickle = 16 << 10 // bytes a second
-	content := noise(1, 8<<20+5)
+	content := noise(1, 2<<20+5)
 	t.Run("all have it", func(t *testing.T) {
 		ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
 			stored := r.Store(r.Members[0], "old", content, node.StoreOptions{})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -108,7 +109,7 @@ func sizes() []int {
 	if os.Getenv("DHTFS_LONG") != "" {
 		return []int{1000, 10_000, 100_000}
 	}
-	return []int{1000}
+	return []int{bubble.Fewer(1000)}
 }
 
 // Comparing costs a few hundred bytes a neighbour and round as long as nothing

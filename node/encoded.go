@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -44,6 +43,10 @@ func (n *Node) onReadEncoded(m readRequest) (encodedAnswer, error) {
 	return encodedAnswer{a.Status, a.Promised, a.Accepted, r.Record, a.Held, a.Vacant}, nil
 }
 
+// decodedMost is how many records one generation of those has that were decoded and
+// checked a moment ago. Nobody changes them.
+const decodedMost = 512
+
 // answer decodes what a machine has answered about a name, and checks its record.
 func (n *Node) answer(ctx context.Context, from MachineID, name string, e encodedAnswer) (register.Answer, error) {
 	a := register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant}
@@ -51,7 +54,7 @@ func (n *Node) answer(ctx context.Context, from MachineID, name string, e encode
 		return a, nil
 	}
 	id := sha256.Sum256(e.Record)
-	if rec := n.decoded.find(id); rec != nil && rec.Name == name {
+	if rec, ok := n.decoded.find(id); ok && rec.Name == name {
 		a.Record = rec.Clone()
 		return a, nil
 	}
@@ -60,36 +63,7 @@ func (n *Node) answer(ctx context.Context, from MachineID, name string, e encode
 	}
 	err := n.checkRecord(ctx, from, name, a.Record)
 	if err == nil && a.Record != nil {
-		n.decoded.add(id, a.Record.Clone())
+		n.decoded.add(id, a.Record.Clone(), decodedMost)
 	}
 	return a, err
-}
-
-// decodedMost is how many records one generation of decodedRecords has.
-const decodedMost = 512
-
-// decodedRecords are records that were decoded and checked a moment ago, by the
-// SHA-256 of their encoding. Nobody changes them. The zero value is ready; it may be
-// used concurrently.
-type decodedRecords struct {
-	mu          sync.Mutex
-	young, aged map[[32]byte]*filestore.Record
-}
-
-func (d *decodedRecords) find(id [32]byte) *filestore.Record {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if rec := d.young[id]; rec != nil {
-		return rec
-	}
-	return d.aged[id]
-}
-
-func (d *decodedRecords) add(id [32]byte, rec *filestore.Record) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.young == nil || len(d.young) >= decodedMost {
-		d.young, d.aged = make(map[[32]byte]*filestore.Record), d.young
-	}
-	d.young[id] = rec
 }

@@ -23,7 +23,7 @@ func TestEncodedAnswersHaveAllFields(t *testing.T) {
 	require.NoError(t, transfer.Unmarshal(full, &a))
 	n := idle(t)
 	defer func() { require.NoError(t, n.store.Close()) }()
-	n.decoded.add(sha256.Sum256(e.Record), a.Record)
+	n.decoded.add(sha256.Sum256(e.Record), a.Record, 1)
 	got, err := n.answer(t.Context(), n.self(), a.Record.Name, e)
 	require.NoError(t, err)
 	assert.Equal(t, a, got)

@@ -152,6 +152,18 @@ func (n *Node) FetchFirstFrom(ctx context.Context, name string, first MachineID)
 	return all, nil
 }
 
+// IsSlow reports whether this node takes a machine for slow.
+func (n *Node) IsSlow(m MachineID) bool { return n.slow.lately(m) }
+
+// KeepBeside stores what this node has of a name as a version that lost it.
+func (n *Node) KeepBeside(ctx context.Context, name, beside string) error {
+	reg, err := n.store.Register(name)
+	if err != nil {
+		return err
+	}
+	return n.storeConflict(ctx, beside, register.Met{From: n.self(), Record: reg.Record, At: reg.Accepted, Held: true})
+}
+
 // Restore puts back a register that this node had.
 func (n *Node) Restore(name string, reg filestore.Register) error {
 	_, err := n.store.Update(name, func(filestore.Register) (filestore.Register, error) { return reg, nil })

@@ -61,6 +61,21 @@ func TestFetchOutlivesItsSources(t *testing.T) {
 	})
 }
 
+// A machine that says at once that it has not got a file is not slow.
+func TestWhoFailsIsNotSlow(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		content := noise(1, 2*filestore.ChunkSize)
+		r.Store(r.Members[0], "file", content, node.StoreOptions{})
+		without := outside(t, r, "file").Membership.Machine()
+		by := r.Others(r.Member(without))[0]
+		got, err := by.FetchFirstFrom(t.Context(), "file", without)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(content, got))
+		time.Sleep(10 * time.Second)
+		assert.False(t, by.IsSlow(without))
+	})
+}
+
 func TestDamageIsNeverServed(t *testing.T) {
 	for _, damaged := range []int{1, 2, 3} {
 		ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {

@@ -221,7 +221,7 @@ func (f *fanout) leave(b *branch) {
 	b.cancel()
 }
 
-// abort ends all branches; nothing of the content is kept.
+// abort ends all branches. What they have of a large content may be kept, see resume.go.
 func (f *fanout) abort() {
 	for _, b := range f.branches {
 		if !b.left {

@@ -92,6 +92,8 @@ func messages() []hostile.Decoder {
 		message[storeRequest]("store request"),
 		message[contentRequest]("content request"),
 		message[smallChunk]("small chunk"),
+		message[stagedPart]("staged part"),
+		message[keepRequest]("keep request"),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -55,7 +56,7 @@ func TestFetchesDuringJoins(t *testing.T) {
 	}{{"one after the other", time.Second}, {"all at once", 0}} {
 		t.Run(at.name, func(t *testing.T) {
 			ringtest.Test(t, ringtest.Options{Nodes: 4, Delay: 2 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
-				names := r.StoreMany(40)
+				names := r.StoreMany(bubble.Fewer(40))
 				stop := fetching(t, names, r.Members...)
 				var stops []func() (int64, int64)
 				for range 5 {
@@ -106,8 +107,9 @@ func placed(t *testing.T, r *ringtest.Ring, names []string) bool {
 
 // A join moves about K/N of K files, each once and to the newcomer alone.
 func TestAJoinMovesWhatItMust(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 8}, func(t *testing.T, r *ringtest.Ring) {
-		names := r.StoreMany(300)
+	o := ringtest.Options{Nodes: 8, Timing: node.Timing{DropAfter: 2 * time.Minute}}
+	ringtest.Test(t, o, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(bubble.Fewer(300))
 		time.Sleep(2 * time.Minute)
 		before := staged(r.Members)
 		old := r.Up()
@@ -124,7 +126,7 @@ func TestAJoinMovesWhatItMust(t *testing.T) {
 		assert.Less(t, due, 2*3*len(names)/9, "twice a node's share")
 		assert.Equal(t, before, staged(old), "copies that were made at others")
 		assert.Equal(t, due, joined.Disk.Staged(), "copies that were made at the new one")
-		time.Sleep(12 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		for _, name := range names {
 			held := 0
 			for _, m := range r.Members {
@@ -171,7 +173,7 @@ func TestAuthority(t *testing.T) {
 func TestManyJoinAtOnce(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 1, VNodes: 2}, func(t *testing.T, r *ringtest.Ring) {
 		names := r.StoreMany(10)
-		for range 12 {
+		for range 4 + bubble.Fewer(8) {
 			r.Start(r.Admit())
 		}
 		start := time.Now()

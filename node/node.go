@@ -40,7 +40,7 @@ type Node struct {
 	slow       slowSources
 	places     recentPlaces
 	verified   verified
-	decoded    decodedRecords
+	decoded    recent[*filestore.Record] // by their encoding; see answer
 	pacer      *pacer
 	clock      *ringClock
 	doubts     *doubts

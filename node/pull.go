@@ -141,13 +141,23 @@ func (n *Node) openSource(ctx context.Context, at candidate, p *pull) (source, e
 	case isSmall(p.record.Size):
 		return n.openSmall(ctx, at, p)
 	}
+	return n.openRemote(ctx, at, p)
+}
+
+func (n *Node) openRemote(ctx context.Context, at candidate, p *pull) (_ source, err error) {
+	m := at.machine
 	ctx, cancel := context.WithCancel(ctx)
 	limit := p.startLimit()
 	patience := n.patienceWith(m, limit, cancel)
+	defer func() {
+		if err != nil { // it has failed, and is not slow
+			patience.Stop()
+			cancel()
+		}
+	}()
 	h := fetchHeader{Name: p.record.Name, SHA256: p.record.SHA256, First: p.next, Last: p.last, Hashes: p.hashes == nil, Check: at.check}
 	s, err := n.net.Open(ctx, n.members.peer(m), streamFetch, h)
 	if err != nil {
-		cancel()
 		return nil, err
 	}
 	var reply fetchReply

@@ -30,11 +30,11 @@ const (
 // repairer remembers from round to round what a node is about to do. All but
 // the atomics and the crew belongs to the goroutine of runRepair.
 type repairer struct {
-	groups     map[chord.ID]seenGroup // of the arcs, by their ends, as the last round saw them
-	surveys    map[chord.ID]*survey   // of the arcs, by their ends
-	joined     time.Time              // when the members last changed
-	fresh      bool                   // this node has just joined and waits for what is handed to it
-	lacking    map[chord.ID]time.Time // arcs, by their ends, that lack a majority to compare with, and since when
+	groups     map[chord.ID]seenGroup  // of the arcs, by their ends, as the last round saw them
+	surveys    map[chord.ID]*survey    // of the arcs, by their ends
+	joined     time.Time               // when the members last changed
+	fresh      bool                    // this node has just joined and waits for what is handed to it
+	lacking    map[chord.ID]lackingArc // arcs, by their ends, that lack a majority to compare with
 	strays     strays
 	crew       *crew
 	unanswered unanswered // names whose majority does not answer
@@ -50,20 +50,28 @@ type seenGroup struct {
 	since    time.Time
 }
 
+// lackingArc is since when an arc has lacked a majority.
+type lackingArc struct {
+	since time.Time
+	// takeOver is from when on Timing.TakeOver counts: since, but for an arc that was
+	// vacant when the first came back who had it. Zero while it is vacant.
+	takeOver time.Time
+}
+
 func newRepairer() repairer {
 	return repairer{
-		groups: map[chord.ID]seenGroup{}, surveys: map[chord.ID]*survey{}, lacking: map[chord.ID]time.Time{},
+		groups: map[chord.ID]seenGroup{}, surveys: map[chord.ID]*survey{}, lacking: map[chord.ID]lackingArc{},
 		strays: newStrays(), crew: newCrew(), unanswered: unanswered{names: map[string]unansweredName{}},
 	}
 }
 
 // lackingFor is how long an arc has lacked a majority to compare with.
 func (r *repairer) lackingFor(a arc) time.Duration {
-	since, ok := r.lacking[a.UpTo]
+	l, ok := r.lacking[a.UpTo]
 	if !ok {
 		return 0
 	}
-	return time.Since(since)
+	return time.Since(l.since)
 }
 
 // roundResult is what a repair round came to.
@@ -236,7 +244,7 @@ func (r *repairer) forgetAllBut(mine arcs) {
 	gone := func(end chord.ID) bool {
 		return !slices.ContainsFunc(mine, func(a arc) bool { return a.UpTo == end })
 	}
-	maps.DeleteFunc(r.lacking, func(end chord.ID, _ time.Time) bool { return gone(end) })
+	maps.DeleteFunc(r.lacking, func(end chord.ID, _ lackingArc) bool { return gone(end) })
 	maps.DeleteFunc(r.surveys, func(end chord.ID, _ *survey) bool { return gone(end) })
 }
 

@@ -61,23 +61,53 @@ func (k *known) send(s *transfer.Stream, c transfer.Chunk) error {
 
 // askPart reads what the receiver of a stream has.
 func (k *known) askPart(s *transfer.Stream) error {
-	var part stagedPart
-	if err := s.Receive(&part); err != nil {
-		return unexpectedEnd(err)
+	for {
+		var piece stagedPart
+		if err := s.Receive(&piece); err != nil {
+			return unexpectedEnd(err)
+		}
+		if more, err := k.learn(piece); !more || err != nil {
+			return err
+		}
 	}
-	k.have = part.Sums
-	return nil
+}
+
+// learn takes one piece of what the receiver has, and reports whether there is more.
+func (k *known) learn(piece stagedPart) (more bool, err error) {
+	k.have = append(k.have, piece.Sums...)
+	if len(k.have) > mostNamed || piece.More && len(piece.Sums) == 0 {
+		return false, errBadReply
+	}
+	return piece.More, nil
 }
 
 // tellPart says what is here.
 func tellPart(s *transfer.Stream, have []filestore.Hash) error {
-	return s.Send(stagedPart{Sums: have[:min(len(have), mostNamed)]})
+	for _, piece := range piecesOf(have) {
+		if err := s.Send(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// piecesOf cuts what is told of a part into messages, of which there is at least one.
+func piecesOf(have []filestore.Hash) []stagedPart {
+	var l []stagedPart
+	for sums := range slices.Chunk(have[:min(len(have), mostNamed)], hashesPerMessage) {
+		l = append(l, stagedPart{Sums: sums, More: true})
+	}
+	if len(l) == 0 {
+		return []stagedPart{{}}
+	}
+	l[len(l)-1].More = false
+	return l
 }
 
 // keep remembers what has come of a content that broke off, and reports whether it
 // is worth it.
 func (s *stagedSet) keep(stage *filestore.Stage, name string) bool {
-	if len(stage.Chunks()) < leastPart {
+	if len(stage.Chunks()) < leastPart || stage.Reserve(0) != nil {
 		return false
 	}
 	s.mu.Lock()

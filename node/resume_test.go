@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -50,18 +51,21 @@ func TestBrokenStoreGoesOn(t *testing.T) {
 	content := noise(1, brokenSize)
 	changed := slices.Clone(content)
 	changed[5*filestore.ChunkSize]++
-	for name, c := range map[string]struct {
-		again []byte
-		newOp bool
-		least int64 // bytes sent to the coordinator
-		most  int64
-	}{
-		"the same":                   {content, false, brokenSize - brokenAt, brokenRest},
-		"by another operation":       {content, true, brokenSize - brokenAt, brokenRest},
-		"changed at an early chunk":  {changed, true, 19 * filestore.ChunkSize, 20 * filestore.ChunkSize},
-		"shorter than what is there": {content[:brokenAt], true, 0, brokenRest - 8*filestore.ChunkSize},
-	} {
-		t.Run(name, func(t *testing.T) {
+	type again struct {
+		name    string
+		content []byte
+		newOp   bool
+		least   int64 // bytes sent to the coordinator
+		most    int64
+	}
+	cases := []again{
+		{"changed at an early chunk", changed, true, 19 * filestore.ChunkSize, 20 * filestore.ChunkSize},
+		{"shorter than what is there", content[:brokenAt], true, 0, brokenRest - 8*filestore.ChunkSize},
+		{"the same", content, false, brokenSize - brokenAt, brokenRest},
+		{"by another operation", content, true, brokenSize - brokenAt, brokenRest},
+	}
+	for _, c := range bubble.Some(cases, 2) {
+		t.Run(c.name, func(t *testing.T) {
 			ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
 				name, by, group := stranger(t, r)
 				o := node.StoreOptions{Op: node.NewOp(), Size: brokenSize}
@@ -72,8 +76,8 @@ func TestBrokenStoreGoesOn(t *testing.T) {
 				if c.newOp {
 					o.Op = node.NewOp()
 				}
-				o.Size = int64(len(c.again))
-				r.Store(by, name, c.again, o)
+				o.Size = int64(len(c.content))
+				r.Store(by, name, c.content, o)
 				for _, sent := range []int64{r.Net.Sent(by.Host, group[0].Host) - first, r.Net.Sent(group[0].Host, group[1].Host) - other} {
 					assert.GreaterOrEqual(t, sent, c.least)
 					assert.Less(t, sent, c.most+filestore.ChunkSize/2)
@@ -101,6 +105,29 @@ func TestBrokenStoreGoesOnWithoutItsCoordinator(t *testing.T) {
 		r.Acknowledged(name, content)
 		r.Start(group[0])
 		r.Whole(5 * time.Minute)
+	})
+}
+
+// What has not come of a store that broke off takes no room, and who goes on with it
+// is told at once when there is not enough.
+func TestPartsKeepNoRoom(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 1}, func(t *testing.T, r *ringtest.Ring) {
+		m := r.Members[0]
+		content := noise(1, brokenSize)
+		free := func() int64 { return m.Members(t.Context())[0].Free }
+		m.Disk.SetCapacity(3 << 30)
+		before := free()
+		o := node.StoreOptions{Op: node.NewOp(), Size: before * 3 / 4}
+		_, err := m.Store(t.Context(), "large", breaking(content, brokenAt, func() {}), o)
+		require.ErrorIs(t, err, errBrokeOff)
+		time.Sleep(time.Second)
+		assert.Len(t, m.Disk.Leftovers(), 1)
+		assert.Equal(t, before-brokenAt, free())
+		o.Size = before * 2
+		_, err = m.Store(t.Context(), "large", bytes.NewReader(content), o)
+		require.ErrorIs(t, err, filestore.ErrNoSpace)
+		assert.Equal(t, before, free())
+		r.Store(m, "large", content, node.StoreOptions{})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -54,8 +55,9 @@ func (f *Fetched) save(to Target) (kept int64, err error) {
 	if _, err := to.Seek(kept, io.SeekStart); err != nil {
 		return kept, err
 	}
-	if kept < f.at { // some of it is damaged: begin there
+	if kept < f.at { // some of it is damaged: begin there, at the same holder
 		p.close()
+		p.sources = slices.Insert(p.sources, 0, p.using)
 		f.at, p.next = kept, kept/filestore.ChunkSize
 	}
 	p.blind = true

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -23,7 +24,7 @@ func sized(content []byte) node.StoreOptions { return node.StoreOptions{Size: in
 // opened for any of them.
 func TestManySmallFiles(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
-		const count = 300
+		count := bubble.Fewer(300)
 		contents := map[string][]byte{}
 		for i := range count {
 			content := noise(uint64(i), 1+i*200)
@@ -157,6 +158,29 @@ func TestSmallStoreOutlivesItsCoordinator(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who stops waiting for a small store does not know whether it has happened.
+func TestSmallStoreGivenUp(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		name, by, group := stranger(t, r)
+		for _, m := range group {
+			m.Disk.SetLatency(2 * time.Second)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		o := node.StoreOptions{Op: node.NewOp(), Size: 5}
+		_, err := by.Store(ctx, name, bytes.NewReader([]byte("small")), o)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.NotErrorIs(t, err, node.ErrUnavailable, "which says that nothing was changed")
+		for _, m := range group {
+			m.Disk.SetLatency(0)
+		}
+		time.Sleep(time.Minute)
+		got := r.Store(by, name, []byte("small"), o)
+		assert.Equal(t, o.Op, got.Record.Op)
+		r.CheckName(by, name, []byte("small"))
+	})
 }
 
 // A full disk at the voters is named as one, for a small file as for a large one.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -55,7 +56,7 @@ func TestOneCutOffFromTwo(t *testing.T) {
 func TestASplitRing(t *testing.T) {
 	options := ringtest.Options{Nodes: 7, Delay: time.Millisecond, Timing: node.Timing{TakeOver: time.Hour}}
 	ringtest.Test(t, options, func(t *testing.T, r *ringtest.Ring) {
-		names := r.StoreMany(24)
+		names := bubble.Some(r.StoreMany(24), 8)
 		time.Sleep(time.Minute)
 		small, large := r.Members[:3], r.Members[3:]
 		inSmall := map[string]int{}

@@ -109,7 +109,11 @@ func (n *Node) stageHere(name string, size int64) (*localSink, error) {
 	if resumable(size) {
 		if l.stage = n.staged.take(name); l.stage != nil {
 			l.known.have = l.stage.Chunks()
-			return l, nil
+			err := n.makeRoom(func() error { return l.stage.Reserve(size) })
+			if err != nil {
+				l.stage.Discard()
+			}
+			return l, err
 		}
 	}
 	var err error
@@ -117,14 +121,22 @@ func (n *Node) stageHere(name string, size int64) (*localSink, error) {
 	return l, err
 }
 
-// newStage begins to stage content, and gives up what broke off where there is no
-// room beside it.
-func (n *Node) newStage(name string, size int64) (*filestore.Stage, error) {
-	stage, err := n.store.Stage(name, size)
-	if errors.Is(err, filestore.ErrNoSpace) && n.staged.dropParts() {
+// newStage begins to stage content.
+func (n *Node) newStage(name string, size int64) (stage *filestore.Stage, err error) {
+	err = n.makeRoom(func() error {
 		stage, err = n.store.Stage(name, size)
-	}
+		return err
+	})
 	return stage, err
+}
+
+// makeRoom gives up what broke off where there is no room beside it for what is asked.
+func (n *Node) makeRoom(ask func() error) error {
+	err := ask()
+	if errors.Is(err, filestore.ErrNoSpace) && n.staged.dropParts() {
+		err = ask()
+	}
+	return err
 }
 
 func (l *localSink) write(c transfer.Chunk) error {

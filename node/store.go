@@ -239,7 +239,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 			reply, err = n.coordinateStore(ctx, h, func(ctx context.Context, to *fanout) (contentTrailer, error) { return f.run(ctx, to.write) })
 		} else {
 			reply, err = n.storeThrough(ctx, m, h, f)
-			lost = lost || errors.Is(err, ErrInterrupted)
+			lost = lost || errors.Is(err, ErrInterrupted) || errors.Is(err, context.DeadlineExceeded)
 		}
 		if err == nil {
 			return reply, nil

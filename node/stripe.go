@@ -95,7 +95,7 @@ type stripes struct {
 
 	work     chan *segment
 	urgent   chan *segment // what a lane has left undone
-	finished chan *segment // has room for all that are under way
+	finished chan *segment // has room for all that end between two chunks
 	free     chan []byte
 
 	// What follows belongs to the reader.
@@ -235,8 +235,12 @@ func (s *stripes) chunk() ([]byte, error) {
 	patience := time.NewTimer(0)
 	defer patience.Stop()
 	waiting := false
+	s.catchUp()
 	for {
 		head := s.queue[0]
+		if !head.done && len(s.failed) == len(s.from) {
+			return nil, errAllFailed // nobody is left to read it
+		}
 		var late <-chan time.Time
 		if s.holdsUp(head) {
 			if !waiting {
@@ -253,9 +257,7 @@ func (s *stripes) chunk() ([]byte, error) {
 			for !head.done {
 				s.note(<-s.finished)
 			}
-			if err := s.replace(head); err != nil {
-				return nil, err
-			}
+			s.replace(head)
 			waiting = false
 		case seg := <-s.finished:
 			s.note(seg)
@@ -281,17 +283,35 @@ func (s *stripes) give(head *segment, raw []byte) []byte {
 	return raw
 }
 
-// note learns how a segment has ended.
+// catchUp notes all that has ended. With what ends until the next chunk is asked for
+// that is never more than finished has room for.
+func (s *stripes) catchUp() {
+	for {
+		select {
+		case seg := <-s.finished:
+			s.note(seg)
+		default:
+			return
+		}
+	}
+}
+
+// note learns how a segment has ended, and with an error its lane.
 func (s *stripes) note(seg *segment) {
 	seg.done = true
-	if seg.err != nil {
-		s.failed[seg.by.machine] = true
-		return
-	}
-	if s.typical == 0 {
+	switch {
+	case seg.err == nil && s.typical == 0:
 		s.typical = seg.took
+	case seg.err == nil:
+		s.typical = (3*s.typical + seg.took) / 4
+	case seg.late:
+		s.failed[seg.by.machine] = true
+		s.pull.sources = append(s.pull.sources, seg.by) // better than none
+	default:
+		s.failed[seg.by.machine] = true
+		s.pull.failed(seg.by.machine, seg.err)
+		s.pull.retryLater(seg.by.machine)
 	}
-	s.typical = (3*s.typical + seg.took) / 4
 }
 
 // holdsUp reports whether all that is worked on but the first segment is there.
@@ -302,20 +322,10 @@ func (s *stripes) holdsUp(head *segment) bool {
 var errAllFailed = errors.New("none of several holders is left")
 
 // replace has another lane read what one has left undone.
-func (s *stripes) replace(head *segment) error {
-	if head.late {
-		s.pull.sources = append(s.pull.sources, head.by) // better than none
-	} else {
-		s.pull.failed(head.by.machine, head.err)
-		s.pull.retryLater(head.by.machine)
-	}
-	if len(s.working()) == 0 {
-		return errAllFailed
-	}
+func (s *stripes) replace(head *segment) {
 	rest := s.segment(head.next, head.last)
 	s.queue[0] = rest
 	s.urgent <- rest
-	return nil
 }
 
 // working are the holders that have not failed.

@@ -23,7 +23,7 @@ func TestNobodyKnowsARange(t *testing.T) {
 		r.Settled()
 		r.Store(r.Members[0], "file", []byte("what they have"), node.StoreOptions{})
 		away := groupOf(t, r, "file")
-		fresh, next := owned(t, r, "fresh", away[0], 3), owned(t, r, "next", away[1], 2)
+		fresh, next := owned(t, r, "fresh", away[0], 5), owned(t, r, "next", away[1], 2)
 		time.Sleep(2 * time.Minute)
 		r.Crash(away...)
 		crashed := time.Now()
@@ -45,6 +45,14 @@ func TestNobodyKnowsARange(t *testing.T) {
 			r.Store(m, fresh[i], []byte("changed"), replace)
 			r.CheckName(m, next[i], nil)
 		}
+		stored, err := at.Look(t.Context(), fresh[0])
+		require.NoError(t, err)
+		_, err = at.Copy(t.Context(), fresh[3], node.Source{Name: fresh[0], Version: stored.Record.Op}, node.StoreOptions{})
+		require.NoError(t, err)
+		r.Acknowledged(fresh[3], []byte("changed"))
+		holder := r.Holders(at, fresh[0])[0]
+		require.NoError(t, holder.KeepBeside(t.Context(), fresh[0], fresh[4]))
+		r.CheckName(at, fresh[4], []byte("changed"))
 		r.Store(at, "file", []byte("meanwhile"), node.StoreOptions{})
 
 		for _, m := range away {
@@ -56,6 +64,35 @@ func TestNobodyKnowsARange(t *testing.T) {
 			assert.Empty(t, m.Status(t.Context()).Warnings, m.Host)
 		}
 		r.CheckName(at, fresh[2], nil)
+		r.Whole(2 * time.Minute)
+	})
+}
+
+// Of three machines that know a range the one comes back first that has missed a
+// name. The others had better be given the time to say so.
+func TestTheFirstWhoComesBackHasMissedAName(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 7, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
+		away := groupOf(t, r, "missed")
+		time.Sleep(2 * time.Minute)
+		r.Crash(away[2])
+		got := r.Store(away[0], "missed", []byte("content"), node.StoreOptions{})
+		r.Crash(away[:2]...)
+		require.Len(t, got.Nodes, 2)
+		time.Sleep(5 * time.Minute)
+		r.Start(away[2])
+		for range 50 {
+			time.Sleep(time.Second)
+			for _, m := range r.Up() {
+				_, _, err := ringtest.Fetch(t.Context(), m, "missed", node.FetchOptions{})
+				require.Error(t, err)
+				require.NotErrorIs(t, err, node.ErrNotFound, m.Host)
+			}
+		}
+		r.Start(away[0])
+		r.Start(away[1])
+		settled(r)
+		r.CheckName(r.Members[0], "missed", []byte("content"))
 		r.Whole(2 * time.Minute)
 	})
 }

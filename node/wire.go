@@ -38,8 +38,8 @@ const (
 
 // Kinds of streams. The numbers are on the wire: append only.
 const (
-	streamStore uint16 = 1 // to the coordinator: storeHeader, chunks, contentTrailer; back: stagedPart (with Resume), storeReply
-	streamStage uint16 = 2 // to a member of the group: stageHeader, chunks, contentTrailer; back: stagedPart (with Resume), stageReply
+	streamStore uint16 = 1 // to the coordinator: storeHeader, chunks, contentTrailer; back: stagedParts (with Resume), storeReply
+	streamStage uint16 = 2 // to a member of the group: stageHeader, chunks, contentTrailer; back: stagedParts (with Resume), stageReply
 	streamFetch uint16 = 3 // from a holder: fetchHeader; back: fetchReply, hash lists, chunks
 )
 
@@ -121,10 +121,11 @@ type stageHeader struct {
 	Resume bool `cbor:"3,keyasint,omitempty"`
 }
 
-// stagedPart is what an earlier attempt has left, of which the chunks need not come
-// again: those that are the same are only named.
+// stagedPart is one piece of what an earlier attempt has left, of which the chunks
+// need not come again: those that are the same are only named.
 type stagedPart struct {
 	Sums []filestore.Hash `cbor:"1,keyasint"`
+	More bool             `cbor:"2,keyasint,omitempty"` // another piece follows
 }
 
 // stageTrailer is the record essentials that are put on the staged file.
@@ -156,7 +157,7 @@ type hashList struct {
 	Sums []filestore.Hash `cbor:"1,keyasint"`
 }
 
-// hashesPerMessage bounds one hashList: 64 KiB of hashes, 2 GiB of content.
+// hashesPerMessage bounds one hashList or stagedPart: 64 KiB of hashes, 2 GiB of content.
 const hashesPerMessage = 2048
 
 // obtainRequest asks the callee to get a content and keep it durably, ready to be accepted.

@@ -17,6 +17,15 @@ func Test(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
+// Some are the cases of a test, but for the race detector so many of the first: those
+// that run other code than the rest.
+func Some[T any](cases []T, few int) []T {
+	if RaceDetector {
+		return cases[:min(few, len(cases))]
+	}
+	return cases
+}
+
 // Fewer is n, but for the race detector a tenth of it, at least one: so many seeds
 // a test tries, or how large it is, if the plain run is to find what is wrong and
 // the race detector has seen all code that it reaches with less.

@@ -101,6 +101,16 @@ var table = []mutant{
 		"members = max(members, c.members)", "_ = max(members, c.members)",
 		"./node", "TestClaimants",
 	},
+	{
+		"claims are made durable one after the other", "node/authority.go",
+		"a.saving <- struct{}{}\n\tdefer func() { <-a.saving }()\n", "",
+		"./node", "TestPlacesAreLostWhileTheyAreClaimed",
+	},
+	{
+		"who comes back first to a vacant range does not speak for the others", "node/compare.go",
+		"l.takeOver = time.Time{}", "_ = time.Time{}",
+		"./node", "TestTheFirstWhoComesBackHasMissedAName",
+	},
 	// Copies.
 	{
 		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
@@ -135,13 +145,18 @@ var table = []mutant{
 	},
 	{
 		"a record that is known already is still of one name", "node/encoded.go",
-		"rec != nil && rec.Name == name", "rec != nil",
+		"ok && rec.Name == name", "ok",
 		"./node", "TestEncodedAnswersAreTheSame",
 	},
 	{
 		"calls in one message are bounded as others are", "transfer/joined.go",
 		"if !c.link.calls.take(n * callMemory) {", "if c.link.calls.take(n * callMemory); false {",
 		"./transfer", "TestJoinedCallsAreBounded",
+	},
+	{
+		"a fetch does not wait for holders that have all failed", "node/stripe.go",
+		"if !head.done && len(s.failed) == len(s.from) {", "if false {",
+		"./node", "TestAllOfSeveralHoldersFail",
 	},
 	{
 		"lengths are checked before anything is read", "transfer/frame.go",

@@ -39,6 +39,11 @@
 // A voter that has no record and may have missed one promises and accepts like
 // the others, and so catches up, but its promise counts towards no majority.
 //
+// When all that knew a name's range are away for long, its voters say so (Vacant).
+// Whether the name exists nobody can tell then. It can be created all the same, once
+// every voter was asked and none has a record: in a branch of its own, so that what
+// comes back is another version and neither is lost.
+//
 // Everything here is pure: Voter rules are functions from a register and a
 // message to a register and an answer; Round and Reading are fed answers and
 // say what to do next. There is no clock, no goroutine and no I/O, so that all

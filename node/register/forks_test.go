@@ -20,10 +20,12 @@ const (
 
 // forks is what is special to such runs.
 type forks struct {
-	w     *world
-	split bool
-	side  []bool    // of each machine
-	seen  []version // that were ever accepted
+	w       *world
+	split   bool
+	side    []bool    // of each machine
+	seen    []version // that were ever accepted
+	vacancy bool
+	created int // times that the name was, where nobody knew it
 }
 
 // version is a record with what led to it.
@@ -131,6 +133,9 @@ func (j *job) keepBeside(r *register.Round) {
 // checkForks ends all faults, repairs until all agree, and checks that nothing
 // acknowledged is lost.
 func (w *world) checkForks() {
+	if w.forks.vacancy {
+		w.checkNotMissed()
+	}
 	w.loss, w.content = 0, 1
 	group := ids(0, 1, 2)
 	for round := range forkRounds {

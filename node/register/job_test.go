@@ -133,6 +133,7 @@ func (j *job) settle(r *register.Round, msg register.Accept, next register.Next)
 		j.again(r)
 	case register.Chosen:
 		j.w.chosen.claim(j.w, msg.Ballot)
+		j.w.forks.chosen(&msg.Record)
 		j.at.learn(viewOf(&msg.Record, msg.Ballot))
 		j.at.learnChosen(msg.Record, msg.Ballot)
 		_, result := r.Proposal()

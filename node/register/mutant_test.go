@@ -40,6 +40,14 @@ var mutants = []struct {
 			return register.OnPrepare(self, reg, m, register.Authoritative)
 		}
 	}},
+	{"voter of a vacant range says that there is none", vacancy, func(r *rules) {
+		r.prepare = func(self filestore.MachineID, reg filestore.Register, m register.Prepare, k register.Knowledge) (filestore.Register, register.Answer) {
+			if k == register.Vacant {
+				k = register.Authoritative
+			}
+			return register.OnPrepare(self, reg, m, k)
+		}
+	}},
 	{"reader does not compare lists", moves, func(r *rules) {
 		r.hear = func(v register.View, a register.Answer) register.Answer {
 			if a.Record != nil {

@@ -90,7 +90,7 @@ func TestSimulationReplays(t *testing.T) {
 		note := func(to *[]string) func(string, ...any) {
 			return func(format string, args ...any) { *to = append(*to, fmt.Sprintf(format, args...)) }
 		}
-		s := scenario(seed % 3)
+		s := scenario(seed % 4)
 		simulate(seed, soundRules(), s, note(&first))
 		simulate(seed, soundRules(), s, note(&second))
 		require.Equal(t, first, second, "seed %d", seed)

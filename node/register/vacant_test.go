@@ -1,6 +1,7 @@
 package register_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -101,4 +102,76 @@ func TestIgnoranceIsNoVacancy(t *testing.T) {
 	m, _ := register.NewRound(registerName, ballot(5), view(voters(0, 1, 2), 4), storing(7)).Prepare()
 	_, a := register.OnPrepare(id(0), filestore.Register{}, m, register.Vacant)
 	assert.False(t, a.Vacant, "of a name that exists")
+}
+
+// newVacancy plans that all machines which know the name are away, for longer than
+// it takes those in their place to find that nobody knows its range. Then they come
+// back.
+func newVacancy(w *world) *forks {
+	f := &forks{w: w, side: make([]bool, len(w.machines)), vacancy: true}
+	begin := w.Int64N(400)
+	back := begin + splitFor
+	for _, m := range w.machines[:len(w.first)] {
+		w.after(begin, m.crash)
+		w.after(back+w.Int64N(300), func() { m.up = true })
+	}
+	for _, m := range w.machines[len(w.first):] {
+		group := ids(3, 4, 5)
+		if w.IntN(4) == 0 { // rings are seen differently
+			group = ids(3, 4, 6)
+		}
+		w.after(begin+w.Int64N(200), func() { m.place(group) })
+		if w.IntN(8) > 0 { // else it has not noticed
+			w.after(begin+takeOverAfter+w.Int64N(400), func() { m.knowledge = register.Vacant })
+		}
+		w.after(back+w.Int64N(600), func() {
+			m.knowledge = register.Ignorant
+			m.place(w.first)
+		})
+	}
+	return f
+}
+
+// place tells a machine of the name's group, of which it knows no more.
+func (m *machine) place(group []filestore.MachineID) {
+	m.ring = group
+	m.view = register.View{Voters: filestore.Voters{New: group}}
+}
+
+// chosen counts the records that were created where nobody knew the name.
+func (f *forks) chosen(rec *filestore.Record) {
+	if f != nil && f.vacancy && rec.Forced && rec.Changes == 1 {
+		f.created++
+	}
+}
+
+// checkNotMissed checks that nobody was told that the name is not there before
+// somebody else had begun to delete it.
+func (w *world) checkNotMissed() {
+	for _, o := range w.ops {
+		missed := o.kind == get && o.value == 0 || o.kind == remove && o.result == filestore.ResultNotFound
+		if o.known && missed && !slices.ContainsFunc(w.ops, func(other *operation) bool {
+			return other != o && other.kind == remove && other.called < o.returned
+		}) {
+			w.fault("%v was told that there is none", o)
+		}
+	}
+}
+
+func TestSimulateVacancy(t *testing.T) {
+	t.Parallel()
+	var runs, ops, created, beside int
+	for seed := range seedsOf(t, 400, 1) {
+		w := simulate(seed, soundRules(), vacancy, tracer(t))
+		require.Empty(t, w.faults, "seed %d; see its steps with %s=%d go test -v -run '^%s$'", seed, seedVariable, seed, t.Name())
+		runs++
+		ops += len(w.ops)
+		created += w.forks.created
+		beside += len(w.beside)
+	}
+	t.Logf("%d seeds: %d operations, %d times created, %d versions stored beside the name", runs, ops, created, beside)
+	if runs >= 100 {
+		require.Greater(t, created, runs/10, "it is created")
+		require.Greater(t, beside, runs/10, "there are conflicts")
+	}
 }

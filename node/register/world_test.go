@@ -22,6 +22,7 @@ const (
 	moves    scenario = iota // the name is there, and its voters move
 	creation                 // the name is not there yet, and the group is stable
 	splits                   // the name is there, and its machines are split for long
+	vacancy                  // the name is there, and all that know it are away for long
 )
 
 // world is one register over seven machines, and everything that befalls it.
@@ -51,7 +52,7 @@ func newWorld(seed uint64, r rules, s scenario) *world {
 	w.loss = []float64{0, 0.03, 0.1, 0.2}[w.IntN(4)]
 	w.content = []float64{1, 1, 0.95}[w.IntN(3)]
 	w.first = ids(0, 1, 2)
-	if s != splits && w.IntN(5) == 0 { // a ring of few machines
+	if (s == moves || s == creation) && w.IntN(5) == 0 { // a ring of few machines
 		w.first = w.first[:1+w.IntN(2)]
 	}
 	for i := range machineCount {
@@ -64,6 +65,9 @@ func newWorld(seed uint64, r rules, s scenario) *world {
 	case splits:
 		w.store()
 		w.forks = newForks(w)
+	case vacancy:
+		w.store()
+		w.forks = newVacancy(w)
 	}
 	w.planCrashes()
 	w.planRepairs()
@@ -76,7 +80,7 @@ func newWorld(seed uint64, r rules, s scenario) *world {
 // store puts operation zero in place at the first voters.
 func (w *world) store() {
 	at := filestore.Ballot{Counter: 1, Machine: id(0)}
-	op := &operation{kind: put, settled: true}
+	op := &operation{kind: put, settled: true, known: true, result: filestore.ResultStored}
 	w.ops = append(w.ops, op)
 	rec, result := op.apply(nil)
 	rec.Name, rec.Voters, rec.Changes = registerName, filestore.Voters{New: w.first}, 1
