@@ -22,8 +22,8 @@ import (
 
 // memoryLimit is where the garbage collector begins to try harder, unless
 // GOMEMLIMIT says otherwise. What it does not count, the program itself and the
-// mapped table, takes some 30 MiB more.
-const memoryLimit = 68 << 20
+// mapped table, takes some 40 MiB more.
+const memoryLimit = 48 << 20
 
 func newDaemonCommand(a *app) *cobra.Command {
 	var o nodeOptions
