@@ -26,7 +26,7 @@ const (
 	OpSyncDir Op = "syncdir" // of a directory
 	OpRename  Op = "rename"
 	OpRemove  Op = "remove"
-	OpCommit  Op = "commit" // of the table
+	OpCommit  Op = "commit" // of the table, and the write of one to its journal
 )
 
 // MemDisk is a Disk in memory: for embedding a store that need not outlive
@@ -56,6 +56,7 @@ type memNode struct {
 	durable map[string]*memNode // what a power loss leaves
 
 	data     []byte
+	free     bool   // of the table: takes no capacity
 	writes   []span // since the last sync
 	attr     []byte
 	syncAttr []byte
@@ -67,6 +68,7 @@ type memNode struct {
 // will bring it to the disk, as with the page cache of a real system.
 type span struct {
 	from, to int
+	before   []byte // what it was written over
 	doomed   bool
 }
 
@@ -228,6 +230,23 @@ func (d *MemDisk) create(path string) (file, error) {
 	return &memFile{disk: d, node: n, path: path}, nil
 }
 
+// What is edited takes none of the disk's capacity, as the table does not.
+func (d *MemDisk) edit(path string) (editable, error) {
+	n := &memNode{mode: 0o600, modified: time.Now(), free: true}
+	if err := d.add(OpCreate, path, n); err == nil {
+		return &memFile{disk: d, node: n, path: path}, nil
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.node("edit", path)
+	if err != nil {
+		return nil, err
+	}
+	return &memFile{disk: d, node: n, path: path}, nil
+}
+
 func (d *MemDisk) mkdir(path string) error {
 	err := d.add(OpMkdir, path, newMemDir())
 	if errors.Is(err, fs.ErrExist) {
@@ -253,6 +272,14 @@ func (d *MemDisk) add(op Op, path string, n *memNode) error {
 	return nil
 }
 
+// takes returns how much of the capacity n takes.
+func (n *memNode) takes() int64 {
+	if n.free {
+		return 0
+	}
+	return int64(len(n.data))
+}
+
 // change makes c visible and leaves it to a sync to make it durable.
 func (d *MemDisk) change(c *memChange) {
 	if c.from != nil {
@@ -260,11 +287,11 @@ func (d *MemDisk) change(c *memChange) {
 	}
 	if c.to != nil {
 		if old := c.to.entries[c.toBase]; old != nil {
-			d.used -= int64(len(old.data))
+			d.used -= old.takes()
 		}
 		c.to.entries[c.toBase] = c.node
 	} else {
-		d.used -= int64(len(c.node.data))
+		d.used -= c.node.takes()
 	}
 	d.pending = append(d.pending, c)
 }
@@ -382,22 +409,44 @@ type memFile struct {
 	path string
 }
 
-func (f *memFile) Write(p []byte) (int, error) {
+func (f *memFile) Write(p []byte) (int, error) { return f.write(p, -1) }
+
+func (f *memFile) WriteAt(p []byte, off int64) (int, error) { return f.write(p, int(off)) }
+
+// write writes p at an offset, or at the end if that is negative.
+func (f *memFile) write(p []byte, from int) (int, error) {
 	f.disk.linger()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
-	err := f.disk.check(OpWrite, f.path)
+	n := f.node
+	if from < 0 {
+		from = len(n.data)
+	}
+	op := OpWrite
+	if n.free {
+		op = OpCommit
+	}
+	err := f.disk.check(op, f.path)
 	if err != nil {
 		p = p[:len(p)/2]
 	}
-	if room := f.disk.capacity - f.disk.used; int64(len(p)) > room {
+	if room := f.disk.capacity - f.disk.used; !n.free && int64(len(p)) > room {
 		p = p[:max(0, room)]
 		err = fmt.Errorf("write %s: %w", f.path, ErrNoSpace)
 	}
-	from := len(f.node.data)
-	f.node.data = append(f.node.data, p...)
-	f.node.writes = append(f.node.writes, span{from: from, to: len(f.node.data)})
-	f.disk.used += int64(len(p))
+	to := from + len(p)
+	w := span{from: from, to: to}
+	if from < len(n.data) {
+		w.before = slices.Clone(n.data[from:min(to, len(n.data))])
+	}
+	if more := to - len(n.data); more > 0 {
+		n.data = append(n.data, make([]byte, more)...)
+		if !n.free {
+			f.disk.used += int64(more)
+		}
+	}
+	copy(n.data[from:], p)
+	n.writes = append(n.writes, w)
 	return len(p), err
 }
 
