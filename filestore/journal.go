@@ -262,15 +262,25 @@ func (j *journal) freeze() error {
 	return nil
 }
 
-// checkpoint has the table below apply the frozen generation, if there is one. Content
-// stays in the journal only if keep says so. One at a time, and not while somebody
-// freezes. When it fails with ErrNoSpace it can be tried again.
-func (j *journal) checkpoint(keep func(key []byte) bool) error {
+// forget leaves out content, but for what is to be kept: it has a durable file now, or
+// is needed no more.
+func (j *journal) forget(keep func(key []byte) bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, g := range j.generations() {
+		g.changes = slices.DeleteFunc(g.changes, func(c *change) bool { return c.content.size > 0 && !keep(c.key) })
+	}
+}
+
+// checkpoint has the table below apply the frozen generation, if there is one. One at a
+// time, and not while somebody freezes. When it fails with ErrNoSpace it can be tried
+// again.
+func (j *journal) checkpoint() error {
 	g := j.frozen
 	if g == nil {
 		return nil
 	}
-	if err := j.carry(g, keep); err != nil {
+	if err := j.carry(g); err != nil {
 		return err
 	}
 	writes := []write{{keyApplied, binary.BigEndian.AppendUint64(nil, g.number)}}
@@ -285,16 +295,15 @@ func (j *journal) checkpoint(keep func(key []byte) bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.frozen = nil
-	j.active.changes = slices.DeleteFunc(j.active.changes, func(c *change) bool { return c.content.size > 0 && !keep(c.key) })
 	return nil
 }
 
-// carry appends the content in g that is still needed to the active generation.
-func (j *journal) carry(g *generation, keep func(key []byte) bool) error {
+// carry appends the content that is left in g to the active generation.
+func (j *journal) carry(g *generation) error {
 	defer j.take()()
 	var writes []write
 	for _, c := range g.changes {
-		if c.content.size == 0 || !keep(c.key) || j.active.get(c.key) != nil {
+		if c.content.size == 0 || j.active.get(c.key) != nil {
 			continue
 		}
 		value, err := j.content(g, c.content)

@@ -159,22 +159,17 @@ func (s *Store) flush() error {
 			return s.fail(err)
 		}
 	}
-	err := s.answered("checkpoint", 0, func() error {
-		return s.checkpoint(func(key []byte) bool { return !durable[string(key)] })
-	})
-	if err != nil {
-		return err
-	}
+	s.tab.forget(func(key []byte) bool { return !durable[string(key)] })
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	maps.DeleteFunc(s.unflushed, func(file, _ string) bool { return durable[string(contentKey(file))] })
-	return nil
+	s.mu.Unlock()
+	return s.answered("checkpoint", 0, s.checkpoint)
 }
 
-// checkpoint has the table apply what of the journal is frozen, but for content that
-// is not to be kept. It is degraded when that fails for another reason than a full disk.
-func (s *Store) checkpoint(keep func(key []byte) bool) error {
-	err := s.orSpend(func() error { return s.tab.checkpoint(keep) })
+// checkpoint has the table apply what of the journal is frozen. The store is degraded
+// when that fails for another reason than a full disk.
+func (s *Store) checkpoint() error {
+	err := s.orSpend(s.tab.checkpoint)
 	if err == nil || errors.Is(err, ErrNoSpace) {
 		return err
 	}
@@ -305,11 +300,11 @@ func (t *tidying) contents() error {
 		}
 		start = writes[len(writes)-1].key
 	}
-	none := func([]byte) bool { return false }
+	tab.forget(func([]byte) bool { return false })
 	for range 2 { // what was frozen, and what was active
 		err := tab.freeze()
 		if err == nil {
-			err = t.store.checkpoint(none)
+			err = t.store.checkpoint()
 		}
 		if errors.Is(err, ErrNoSpace) {
 			t.store.log.Warn("no room to bring the journal into the table: it stays as it is", "err", err)
