@@ -2,10 +2,15 @@ package filestore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -315,6 +320,92 @@ func TestCheckpointWithoutRoom(t *testing.T) {
 	}
 	requireContent(t, s, "c", []byte("c"))
 	require.NoError(t, s.Close())
+}
+
+// A table that does not take a checkpoint for another reason may have it or not.
+func TestFailedCheckpoint(t *testing.T) {
+	for seed := range uint64(6) {
+		d := NewMemDisk()
+		o := Options{Disk: d, Positions: testPositions, Small: 2000}
+		s, err := Open(o)
+		require.NoError(t, err)
+		require.NoError(t, put(s, ballot(1), "a", []byte("a")))
+		tries := failing(d, OpCommit, tableFile, syscall.EIO)
+		require.ErrorIs(t, s.Flush(), syscall.EIO)
+		require.ErrorIs(t, s.Degraded(), ErrDegraded)
+		require.ErrorIs(t, put(s, ballot(2), "b", []byte("b")), ErrDegraded)
+		require.ErrorIs(t, s.Flush(), ErrDegraded)
+		require.EqualValues(t, 1, tries.Load(), "it is not tried again")
+		requireContent(t, s, "a", []byte("a"))
+		d.SetFault(nil)
+		require.NoError(t, s.Close())
+		d.Crash(rand.New(rand.NewPCG(seed, 0)))
+		s, err = Open(o)
+		require.NoError(t, err)
+		require.False(t, s.Rebuilt())
+		requireContent(t, s, "a", []byte("a"))
+		require.NoError(t, s.Close())
+	}
+}
+
+// Small content that comes while others are made durable is there after a loss of
+// power at any time.
+func TestCrashWhileFlushing(t *testing.T) {
+	for seed := range uint64(bubble.Fewer(60)) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		d := NewMemDisk()
+		o := Options{Disk: d, Positions: crashPositions, Small: 2000}
+		s, err := Open(o)
+		require.NoError(t, err)
+		var ops atomic.Int64
+		cut := rng.Int64N(400)
+		d.SetFault(func(op Op, _ string) error {
+			if op != OpRead && ops.Add(1) > cut {
+				return errPower
+			}
+			return nil
+		})
+		const writers = 6
+		var acked [writers][]byte
+		var tried [writers][]byte
+		var all sync.WaitGroup
+		for w := range writers {
+			all.Go(func() {
+				for i := uint64(1); ; i++ {
+					tried[w] = content(byte(i), 1+int(i*uint64(w+7)%1500))
+					if put(s, ballot(i), fmt.Sprint(w), tried[w]) != nil {
+						return
+					}
+					acked[w] = tried[w]
+				}
+			})
+		}
+		var off atomic.Bool
+		var flusher sync.WaitGroup
+		flusher.Go(func() {
+			for !off.Load() {
+				_ = s.Flush() // it fails when the power is off
+				runtime.Gosched()
+			}
+		})
+		all.Wait()
+		off.Store(true)
+		flusher.Wait()
+		_ = s.Close() // its power is off
+		d.SetFault(nil)
+		d.Crash(rng)
+		s, err = Open(o)
+		require.NoError(t, err)
+		for w := range writers {
+			got, err := read(s, fmt.Sprint(w))
+			if acked[w] == nil && errors.Is(err, ErrNotFound) {
+				continue
+			}
+			require.NoError(t, err, "seed %d", seed)
+			require.True(t, bytes.Equal(got, acked[w]) || bytes.Equal(got, tried[w]), "seed %d", seed)
+		}
+		require.NoError(t, s.Close())
+	}
 }
 
 // A table of a former version, without a journal and with small content in it.
