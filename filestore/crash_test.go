@@ -229,7 +229,7 @@ func crashRun(seed, cut uint64, skip func(Op, string) bool) (bool, error) {
 	d.skip = skip
 	w := newWorkload(seed)
 	rng := rand.New(rand.NewPCG(seed, cut))
-	small := int64(seed%2) * 2000 // content in the table, and not
+	small := int64(seed%2) * 2000 // content in the journal, and not
 	gone, err := powered(d, small, cut, func(s *Store) error {
 		for range 14 {
 			if err := w.step(s); err != nil {
