@@ -18,22 +18,26 @@ import (
 //
 // A record:
 //
-//	4 bytes      CRC-32C of the salt, the record's offset, 8 bytes, and what follows
 //	4 bytes      length of the writes
 //	writes       of each: length of the key, the key, 0 for a delete or 1 + length of
 //	             the value, the value; lengths as unsigned varints
-//	zeros        to the end of the block
+//	zeros        to the last 4 bytes of the block
+//	4 bytes      CRC-32C of the salt, the record's offset, 8 bytes, and what is before
 //
 // Blocks are 4096 bytes and numbers big endian, but for varints. A record is written
 // when those before are durable, into blocks that hold none of them. So what a crash
 // leaves torn is the last record at most, and one that is not whole while one behind it
-// is has been damaged. What a former generation has left in the file fails the
-// checksum, and so does what was stored to look like a record, as the salt is secret.
+// is has been damaged. The checksum comes last, so that a record of which only the
+// beginning was written is not taken for whole. What a former generation has left in the
+// file fails the checksum, and so does what was stored to look like a record, as the
+// salt is secret. What is torn is overwritten before a next commit: once not there, it
+// must not come back.
 
 const (
 	journalBlock = 4096
 	journalStart = 2 * journalBlock // of the records
-	recordHead   = 8
+	recordHead   = 4
+	recordTail   = 4
 	headMagic    = "dhtfs-j1"
 	headSize     = len(headMagic) + 8 + 16 + 4
 )
@@ -85,12 +89,12 @@ func readHead(f editable) (*generation, error) {
 	return last, nil
 }
 
-// sum returns the checksum of a record, whose first 4 bytes are not in it.
+// sum returns the checksum of a record, whose tail is not in it.
 func (g *generation) sum(at int64, record []byte) uint32 {
 	var place [24]byte
 	copy(place[:], g.salt[:])
 	binary.BigEndian.PutUint64(place[16:], uint64(at))
-	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, record[4:])
+	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, record[:len(record)-recordTail])
 }
 
 // encode appends the record of writes to buf, which is empty, and returns what it
@@ -110,12 +114,21 @@ func (g *generation) encode(buf []byte, writes []write) ([]byte, []*change) {
 		}
 		all[i] = c
 	}
-	binary.BigEndian.PutUint32(buf[4:], uint32(len(buf)-recordHead))
-	if rest := len(buf) % journalBlock; rest > 0 {
-		buf = append(buf, make([]byte, journalBlock-rest)...)
-	}
-	binary.BigEndian.PutUint32(buf, g.sum(g.end, buf))
-	return buf, all
+	return g.close(buf), all
+}
+
+// close makes a record of a head and writes.
+func (g *generation) close(buf []byte) []byte {
+	length := len(buf) - recordHead
+	buf = append(buf, make([]byte, int(recordSize(int64(length)))-len(buf))...)
+	binary.BigEndian.PutUint32(buf, uint32(length))
+	binary.BigEndian.PutUint32(buf[len(buf)-recordTail:], g.sum(g.end, buf))
+	return buf
+}
+
+// recordSize returns how many bytes a record takes, for the length of its writes.
+func recordSize(length int64) int64 {
+	return (recordHead + length + recordTail + journalBlock - 1) / journalBlock * journalBlock
 }
 
 // place leaves a value that is content in the file, where it is at an offset.
@@ -155,6 +168,18 @@ func (g *generation) replay() error {
 	}
 }
 
+// clear overwrites the beginning of a torn record at the end, durably.
+func (g *generation) clear() error {
+	head := make([]byte, recordHead)
+	switch n, err := g.file.ReadAt(head, g.end); {
+	case n == 0 && errors.Is(err, io.EOF), err == nil && binary.BigEndian.Uint32(head) == 0:
+		return nil
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	}
+	return g.save(make([]byte, journalBlock))
+}
+
 // read returns the record at an offset of a file of some size; nil: there is no whole
 // one.
 func (g *generation) read(at, size int64) ([]byte, error) {
@@ -165,16 +190,15 @@ func (g *generation) read(at, size int64) ([]byte, error) {
 	if _, err := g.file.ReadAt(head[:], at); err != nil {
 		return nil, err
 	}
-	length := int64(binary.BigEndian.Uint32(head[4:]))
-	blocks := (recordHead + length + journalBlock - 1) / journalBlock
-	if length == 0 || at+blocks*journalBlock > size {
+	length := int64(binary.BigEndian.Uint32(head[:]))
+	if length == 0 || at+recordSize(length) > size {
 		return nil, nil
 	}
-	record := make([]byte, blocks*journalBlock)
+	record := make([]byte, recordSize(length))
 	if n, err := g.file.ReadAt(record, at); n < len(record) {
 		return nil, err
 	}
-	if binary.BigEndian.Uint32(record) != g.sum(at, record) {
+	if binary.BigEndian.Uint32(record[len(record)-recordTail:]) != g.sum(at, record) {
 		return nil, nil
 	}
 	return record, nil
@@ -182,7 +206,7 @@ func (g *generation) read(at, size int64) ([]byte, error) {
 
 // redo remembers what the record at the end changes.
 func (g *generation) redo(record []byte) error {
-	end := recordHead + int(binary.BigEndian.Uint32(record[4:]))
+	end := recordHead + int(binary.BigEndian.Uint32(record))
 	r := recordReader{rest: record[recordHead:end]}
 	for len(r.rest) > 0 {
 		c := &change{key: bytes.Clone(r.take(r.number()))}

@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"bytes"
-	"encoding/binary"
 	"path"
 	"testing"
 
@@ -170,10 +169,7 @@ func journals() hostile.Decoder {
 			if len(data) == 0 {
 				return
 			}
-			record := binary.BigEndian.AppendUint32(make([]byte, 4), uint32(len(data)))
-			record = append(record, data...)
-			record = append(record, make([]byte, -len(record)&(journalBlock-1))...)
-			binary.BigEndian.PutUint32(record, g.sum(g.end, record))
+			record := g.close(append(make([]byte, recordHead), data...))
 			require.NoError(t, g.save(record))
 			if g.replay() != nil {
 				return

@@ -100,6 +100,9 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 		}
 		j.frozen, j.active = j.active, g
 	}
+	if err := j.active.clear(); err != nil {
+		return nil, err
+	}
 	if value != nil {
 		return j, nil
 	}

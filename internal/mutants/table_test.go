@@ -39,6 +39,11 @@ var table = []mutant{
 		"./filestore", "TestJournalIsAMap",
 	},
 	{
+		"a torn commit does not come back", "filestore/journal.go",
+		"if err := j.active.clear(); err != nil {", "if err := error(nil); err != nil {",
+		"./filestore", "TestJournalTornOrDamaged",
+	},
+	{
 		"damage inside the journal is told from its torn end", "filestore/generation.go",
 		"return g.nothingAfter(size)", "return nil",
 		"./filestore", "TestJournalTornOrDamaged",
