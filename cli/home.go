@@ -34,7 +34,11 @@ func retire(p paths, now time.Time) (kept string, err error) {
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return "", fmt.Errorf("set the old membership aside: %w", err)
 	}
-	for _, path := range []string{p.Membership, filepath.Join(p.Data, "files"), filepath.Join(p.Data, "registers.db")} {
+	paths := []string{p.Membership}
+	for _, part := range []string{"files", "journal-0", "journal-1", "registers.db"} {
+		paths = append(paths, filepath.Join(p.Data, part))
+	}
+	for _, path := range paths {
 		err := os.Rename(path, filepath.Join(aside, filepath.Base(path)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("set the old membership aside: %w", err)

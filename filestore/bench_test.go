@@ -36,6 +36,52 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
+// BenchmarkStoreSmall stores files of 10 KiB as a node does, promise and acceptance:
+// one at a time and many at once.
+func BenchmarkStoreSmall(b *testing.B) {
+	for _, parallel := range []int{1, 64} {
+		b.Run(fmt.Sprintf("x%d", parallel), func(b *testing.B) {
+			s, err := Open(Options{Dir: b.TempDir(), Positions: testPositions, Small: 64 << 10})
+			if err != nil {
+				b.Fatal(err)
+			}
+			data := content(1, 10<<10)
+			var n atomic.Int64
+			b.SetBytes(int64(len(data)))
+			b.SetParallelism(parallel)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					name := fmt.Sprint(n.Add(1))
+					_, err := s.Update(name, func(r Register) (Register, error) {
+						r.Promised = ballot(1)
+						return r, nil
+					})
+					if err == nil {
+						err = put(s, ballot(1), name, data)
+					}
+					if err != nil {
+						b.Error(err)
+					}
+					select {
+					case <-s.FlushDue():
+						if err := s.Flush(); err != nil {
+							b.Error(err)
+						}
+					default:
+					}
+				}
+			})
+			if err := s.Flush(); err != nil {
+				b.Error(err)
+			}
+			b.StopTimer()
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
 // BenchmarkRead reads and checks a content from the page cache.
 func BenchmarkRead(b *testing.B) {
 	s, err := Open(Options{Dir: b.TempDir(), Positions: testPositions})

@@ -62,15 +62,29 @@ func (d *osDisk) openTable(create bool) (_ table, err error) {
 }
 
 func (d *osDisk) setTableAside() error {
+	files := []string{tableFile, journalFile(0), journalFile(1)}
 	for i := 1; ; i++ {
-		aside := fmt.Sprintf("%s.damaged-%d", tableFile, i)
-		if _, err := d.root.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			return d.root.Rename(tableFile, aside)
-		} else if err != nil {
-			return err
+		free := true
+		for _, f := range files {
+			if _, err := d.root.Lstat(damagedFile(f, i)); err == nil {
+				free = false
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
+		if !free {
+			continue
+		}
+		for _, f := range files {
+			if err := d.root.Rename(f, damagedFile(f, i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
 	}
 }
+
+func damagedFile(file string, i int) string { return fmt.Sprintf("%s.damaged-%d", file, i) }
 
 func (t *boltTable) get(key []byte) (value []byte, err error) {
 	defer guard(&err)()

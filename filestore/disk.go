@@ -18,12 +18,15 @@ type Disk interface {
 	// openTable opens the table. Without create, a missing one is
 	// fs.ErrNotExist; a new one is durable with the next syncDir(".").
 	openTable(create bool) (table, error)
-	// setTableAside moves a closed, damaged table out of the way.
+	// setTableAside moves a closed, damaged table out of the way, and its journal.
 	setTableAside() error
 
 	open(path string) (file, error)   // for reading; only a regular file
 	create(path string) (file, error) // fails if anything is there
-	mkdir(path string) error          // succeeds if the directory is there
+	// edit opens a regular file for reading and writing anywhere, and makes it if there
+	// is none.
+	edit(path string) (editable, error)
+	mkdir(path string) error // succeeds if the directory is there
 	list(dir string) ([]fs.DirEntry, error)
 	stat(path string) (fs.FileInfo, error) // of a link: the link
 	rename(from, to string) error          // replaces to, atomically
@@ -55,6 +58,15 @@ type file interface {
 	// errors.ErrUnsupported where the file system has none.
 	setAttr(value []byte) error
 	attr() ([]byte, error)
+}
+
+// editable is a file that is written anywhere.
+type editable interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	size() (int64, error)
+	syncData() error // makes what was written durable
 }
 
 // table is an ordered map that is changed by atomic, durable commits. Its

@@ -17,7 +17,8 @@
 //
 //	lock                        an empty file, locked while a Store is open
 //	registers.db                a bbolt database: the table of registers
-//	reserve                     4 MiB, given up when registers.db finds no room
+//	journal-0, journal-1        the last changes of the table, which are not in it yet
+//	reserve                     4 MiB, given up when a commit finds no room
 //	files/<position>/<name>     visible content; <position> in hex, <name> by Escape
 //	files/<position>/.dhtfs-*   content not yet visible
 //	files/.chunks/<root>        the SHA-256 of each chunk, 32 bytes each, of a
@@ -31,7 +32,9 @@
 //	'm' key                 a value of SetMeta, CRC-32C
 //	's' 'c'                 the ballot counter reserved, 8 bytes, big endian
 //	's' 'r'                 the table was rebuilt and is not trusted yet
-//	'b' temporary path      small content whose file is not durable yet, CRC-32C
+//	's' 'j'                 the last generation of the journal that is in the table
+//	'b' temporary path      small content whose file is not durable yet, CRC-32C;
+//	                        only in the journal
 //
 // A CRC-32C is 4 bytes, big endian, over the table key and the value before
 // it. The extended attribute user.dhtfs of a file is what the table held for
@@ -42,11 +45,14 @@
 // Content is written to a temporary file, checked, and synced, and so is its
 // directory; only then can a register accept it; the register is synced before
 // the file is renamed to its visible name, and that directory is synced again.
-// Content of up to Options.Small bytes goes into the table first, in the commit
+// A commit is a record of the journal and one sync, whoever asked for it meanwhile;
+// Flush brings many of them into the table at a time. The format of the journal is
+// described in generation.go, its states in journal.go.
+// Content of up to Options.Small bytes goes into the journal first, in the commit
 // that accepts it; its file is written without a sync, and Flush makes many such
-// files durable together before their content leaves the table. Open writes those
-// files again whose content it finds there. A table that is lost at the very moment
-// when the power goes takes the small contents of the last seconds with it.
+// files durable together before their content leaves the journal. Open writes those
+// files again whose content it finds there. A table or journal that is lost at the very
+// moment when the power goes takes the small contents of the last seconds with it.
 // So after a kill or a power loss at any instant:
 //
 //   - every register that Update returned is there, and so is the content of
@@ -70,7 +76,10 @@
 // disk refuses for another reason than that it is full; and a table with a
 // damaged entry is not decided upon. The Store then refuses everything that
 // writes, with ErrDegraded, and goes on reading what is whole. The next Open
-// sets a damaged table aside and rebuilds it.
+// sets a damaged table aside, with its journal, and rebuilds it. So it does when either
+// is lost, when the journal is damaged before its end, and when the two are not of the
+// same time. The end may be torn by a loss of power: damage of the very last commit
+// cannot be told from that.
 //
 // On a full disk content is refused and everything else goes on: MinFree bytes
 // are left to the table, and when others have filled the disk, the reserve.

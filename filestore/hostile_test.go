@@ -13,7 +13,7 @@ import (
 // decoders are all that reads what is on a disk, which others may have written to,
 // and the names that others give.
 func decoders(tb testing.TB) []hostile.Decoder {
-	return []hostile.Decoder{fileNames(), names(), entries(tb), tableKeys(), attributes(tb), hashLists()}
+	return []hostile.Decoder{fileNames(), names(), entries(tb), tableKeys(), attributes(tb), hashLists(), journals()}
 }
 
 // fileNames reads the names of files in a node's directory.
@@ -154,11 +154,44 @@ func hashLists() hostile.Decoder {
 	}
 }
 
+// journals replays a journal that has one record: the checksum over it is made anew.
+func journals() hostile.Decoder {
+	g := &generation{number: 1, end: journalStart}
+	record, _ := g.encode(nil, []write{{registerKey("a"), []byte("value")}, {key: metaKey("b")}, {contentKey("c"), []byte("content")}})
+	return hostile.Decoder{
+		Name: "journals", Examples: [][]byte{record[recordHead : recordHead+100]},
+		Read: func(t testing.TB, data []byte) {
+			disk := NewMemDisk()
+			f, err := disk.edit("journal")
+			require.NoError(t, err)
+			g, err := beginGeneration(1, f)
+			require.NoError(t, err)
+			if len(data) == 0 {
+				return
+			}
+			record := g.close(append(make([]byte, recordHead), data...))
+			require.NoError(t, g.save(record))
+			if g.replay() != nil {
+				return
+			}
+			if g.end != journalStart+int64(len(record)) {
+				t.Error("a whole record was left out")
+			}
+			for _, c := range g.changes {
+				if c.content.at+int64(c.content.size) > journalStart+recordHead+int64(len(data)) {
+					t.Errorf("content of %x outside of its record", c.key)
+				}
+			}
+		},
+	}
+}
+
 func FuzzUnescape(f *testing.F)   { decoders(f)[0].Fuzz(f) }
 func FuzzNames(f *testing.F)      { decoders(f)[1].Fuzz(f) }
 func FuzzEntries(f *testing.F)    { decoders(f)[2].Fuzz(f) }
 func FuzzTableKeys(f *testing.F)  { decoders(f)[3].Fuzz(f) }
 func FuzzAttributes(f *testing.F) { decoders(f)[4].Fuzz(f) }
 func FuzzHashLists(f *testing.F)  { decoders(f)[5].Fuzz(f) }
+func FuzzJournals(f *testing.F)   { decoders(f)[6].Fuzz(f) }
 
 func TestMutatedInputs(t *testing.T) { hostile.Mutate(t, decoders(t)...) }

@@ -59,15 +59,16 @@ func (d *MemDisk) crashNode(n *memNode, rng *rand.Rand, seen map[*memNode]bool) 
 	size := len(n.data)
 	for _, w := range slices.Backward(n.writes) {
 		if kept := tornAt(w, rng); kept < w.to {
-			clear(n.data[kept:w.to])
-			if w.to == size && rng.IntN(2) == 0 { // the size did not grow either
-				size = kept
+			lost := n.data[kept:w.to]
+			clear(lost[copy(lost, w.before[min(kept-w.from, len(w.before)):]):])
+			if w.to == size && len(w.before) < w.to-w.from && rng.IntN(2) == 0 { // the size did not grow either
+				size = max(kept, w.from+len(w.before))
 			}
 		}
 	}
 	n.data, n.writes = n.data[:size:size], nil
 	n.syncAttr = n.attr
-	d.used += int64(size)
+	d.used += n.takes()
 }
 
 // tornAt chooses how far into w its bytes reached the disk.
@@ -100,6 +101,8 @@ func (f *memFile) sync() error {
 	n.syncAttr = n.attr
 	return nil
 }
+
+func (f *memFile) syncData() error { return f.sync() }
 
 func (d *MemDisk) syncDir(dir string) error {
 	d.linger()

@@ -3,7 +3,6 @@ package filestore
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"path"
@@ -26,7 +25,7 @@ const (
 	OpSyncDir Op = "syncdir" // of a directory
 	OpRename  Op = "rename"
 	OpRemove  Op = "remove"
-	OpCommit  Op = "commit" // of the table
+	OpCommit  Op = "commit" // of the table, and the write of one to its journal
 )
 
 // MemDisk is a Disk in memory: for embedding a store that need not outlive
@@ -56,6 +55,7 @@ type memNode struct {
 	durable map[string]*memNode // what a power loss leaves
 
 	data     []byte
+	free     bool   // of the table: takes no capacity
 	writes   []span // since the last sync
 	attr     []byte
 	syncAttr []byte
@@ -67,6 +67,7 @@ type memNode struct {
 // will bring it to the disk, as with the page cache of a real system.
 type span struct {
 	from, to int
+	before   []byte // what it was written over
 	doomed   bool
 }
 
@@ -228,6 +229,23 @@ func (d *MemDisk) create(path string) (file, error) {
 	return &memFile{disk: d, node: n, path: path}, nil
 }
 
+// What is edited takes none of the disk's capacity, as the table does not.
+func (d *MemDisk) edit(path string) (editable, error) {
+	n := &memNode{mode: 0o600, modified: time.Now(), free: true}
+	if err := d.add(OpCreate, path, n); err == nil {
+		return &memFile{disk: d, node: n, path: path}, nil
+	} else if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, err := d.node("edit", path)
+	if err != nil {
+		return nil, err
+	}
+	return &memFile{disk: d, node: n, path: path}, nil
+}
+
 func (d *MemDisk) mkdir(path string) error {
 	err := d.add(OpMkdir, path, newMemDir())
 	if errors.Is(err, fs.ErrExist) {
@@ -253,6 +271,14 @@ func (d *MemDisk) add(op Op, path string, n *memNode) error {
 	return nil
 }
 
+// takes returns how much of the capacity n takes.
+func (n *memNode) takes() int64 {
+	if n.free {
+		return 0
+	}
+	return int64(len(n.data))
+}
+
 // change makes c visible and leaves it to a sync to make it durable.
 func (d *MemDisk) change(c *memChange) {
 	if c.from != nil {
@@ -260,11 +286,11 @@ func (d *MemDisk) change(c *memChange) {
 	}
 	if c.to != nil {
 		if old := c.to.entries[c.toBase]; old != nil {
-			d.used -= int64(len(old.data))
+			d.used -= old.takes()
 		}
 		c.to.entries[c.toBase] = c.node
 	} else {
-		d.used -= int64(len(c.node.data))
+		d.used -= c.node.takes()
 	}
 	d.pending = append(d.pending, c)
 }
@@ -374,81 +400,6 @@ func (d *MemDisk) giveBack() error {
 }
 
 func (d *MemDisk) path(path string) string { return path }
-
-// memFile is an open file of a MemDisk.
-type memFile struct {
-	disk *MemDisk
-	node *memNode
-	path string
-}
-
-func (f *memFile) Write(p []byte) (int, error) {
-	f.disk.linger()
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	err := f.disk.check(OpWrite, f.path)
-	if err != nil {
-		p = p[:len(p)/2]
-	}
-	if room := f.disk.capacity - f.disk.used; int64(len(p)) > room {
-		p = p[:max(0, room)]
-		err = fmt.Errorf("write %s: %w", f.path, ErrNoSpace)
-	}
-	from := len(f.node.data)
-	f.node.data = append(f.node.data, p...)
-	f.node.writes = append(f.node.writes, span{from: from, to: len(f.node.data)})
-	f.disk.used += int64(len(p))
-	return len(p), err
-}
-
-func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
-	f.disk.linger()
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	if err := f.disk.check(OpRead, f.path); err != nil {
-		return 0, err
-	}
-	if off >= int64(len(f.node.data)) {
-		return 0, io.EOF
-	}
-	n := copy(p, f.node.data[off:])
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
-}
-
-func (f *memFile) size() (int64, error) {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	return int64(len(f.node.data)), nil
-}
-
-func (f *memFile) setAttr(value []byte) error {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	if f.disk.noAttrs {
-		return errors.ErrUnsupported
-	}
-	f.node.attr = slices.Clone(value)
-	return nil
-}
-
-func (f *memFile) attr() ([]byte, error) {
-	f.disk.mu.Lock()
-	defer f.disk.mu.Unlock()
-	if f.disk.noAttrs {
-		return nil, errors.ErrUnsupported
-	}
-	if f.node.attr == nil {
-		return nil, fmt.Errorf("%s: %w", f.path, fs.ErrNotExist)
-	}
-	return slices.Clone(f.node.attr), nil
-}
-
-func (f *memFile) uncache() {}
-
-func (f *memFile) Close() error { return nil }
 
 // memInfo is what a memNode looked like.
 type memInfo struct {

@@ -36,12 +36,16 @@ func (d *MemDisk) setTableAside() error {
 	return nil
 }
 
-// LoseTable has the table be gone, as if its file had been removed. No Store may
-// be open.
+// LoseTable has the table be gone and its journal, as if their files had been removed.
+// No Store may be open.
 func (d *MemDisk) LoseTable() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tab = nil
+	for n := range uint64(2) {
+		delete(d.root.entries, journalFile(n))
+		delete(d.root.durable, journalFile(n))
+	}
 }
 
 func (t *memTable) get(key []byte) ([]byte, error) {

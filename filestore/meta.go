@@ -60,8 +60,11 @@ type counter struct {
 
 func newCounter() counter { return counter{turn: make(chan struct{}, 1)} }
 
-// counterBlock is how many counters one commit reserves.
-const counterBlock = 1000
+// counterBlock is how many counters one commit reserves. Those of machines that began a
+// moment apart are that many microseconds apart: a second spares the commit of catching
+// up with each other, for which a store would have to wait. It is not more since each
+// start skips what was reserved, and must not get ahead of the clock, see NextCounter.
+const counterBlock = 1_000_000
 
 var (
 	keyCounter = []byte{prefixStore, 'c'}
@@ -86,7 +89,7 @@ func (s *Store) NextCounter(atLeast uint64) (uint64, error) {
 	next := max(c.last+1, atLeast)
 	if next > c.limit {
 		limit := next + counterBlock
-		if err := s.commit(write{keyCounter, binary.BigEndian.AppendUint64(nil, limit)}); err != nil {
+		if err := s.commit(counterWrite(limit)); err != nil {
 			return 0, fmt.Errorf("ballot counter: %w", err)
 		}
 		c.limit = limit
@@ -95,7 +98,12 @@ func (s *Store) NextCounter(atLeast uint64) (uint64, error) {
 	return next, nil
 }
 
-// loadCounter begins above all that was reserved before.
+func counterWrite(limit uint64) write {
+	return write{keyCounter, binary.BigEndian.AppendUint64(nil, limit)}
+}
+
+// loadCounter begins above all that was reserved before, and reserves more, so that
+// nobody has to wait for it.
 func (s *Store) loadCounter() error {
 	value, err := s.tab.get(keyCounter)
 	if err != nil {
@@ -104,14 +112,19 @@ func (s *Store) loadCounter() error {
 	if len(value) != 8 {
 		return fmt.Errorf("%w: ballot counter", errDamagedTable)
 	}
-	s.counter.last = binary.BigEndian.Uint64(value)
-	s.counter.limit = s.counter.last
-	return nil
+	last := binary.BigEndian.Uint64(value)
+	limit := last + counterBlock
+	err = s.tab.apply([]write{counterWrite(limit)})
+	if errors.Is(err, ErrNoSpace) || limit < last {
+		limit, err = last, nil // when it is asked for
+	}
+	s.counter.last, s.counter.limit = last, limit
+	return err
 }
 
 // readyTable writes what makes a new table complete: a table without it is
 // taken for one whose making was interrupted.
 func (s *Store) readyTable() error {
 	start := uint64(time.Now().UnixMicro())
-	return s.tab.apply([]write{{keyCounter, binary.BigEndian.AppendUint64(nil, start)}})
+	return s.tab.apply([]write{counterWrite(start)})
 }

@@ -71,6 +71,18 @@ func (d *osDisk) create(path string) (file, error) {
 	return &osFile{File: f}, nil
 }
 
+func (d *osDisk) edit(path string) (editable, error) {
+	path = filepath.FromSlash(path)
+	if info, err := d.root.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("open %s: not a regular file", path)
+	}
+	f, err := d.root.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, noSpace(err)
+	}
+	return &osFile{File: f}, nil
+}
+
 func (d *osDisk) mkdir(path string) error {
 	err := d.root.Mkdir(filepath.FromSlash(path), 0o700)
 	if !errors.Is(err, fs.ErrExist) {
@@ -166,6 +178,13 @@ func (f *osFile) size() (int64, error) {
 
 func (f *osFile) sync() error {
 	if err := f.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", errSync, err)
+	}
+	return nil
+}
+
+func (f *osFile) syncData() error {
+	if err := syncData(f.File); err != nil {
 		return fmt.Errorf("%w: %w", errSync, err)
 	}
 	return nil

@@ -62,7 +62,7 @@ func (s *Store) openTable() (lost bool, err error) {
 		return false, err
 	}
 	used := err == nil
-	s.tab, err = s.disk.openTable(false)
+	err = s.openJournal(false)
 	if err == nil {
 		err = s.checkTable()
 		if errors.Is(err, errDamagedTable) {
@@ -82,13 +82,30 @@ func (s *Store) openTable() (lost bool, err error) {
 		used = true
 	case !errors.Is(err, fs.ErrNotExist):
 		return false, err
-	case used:
-		s.log.Error("register table is lost: to be rebuilt")
+	default:
+		if used {
+			s.log.Error("register table is lost: to be rebuilt")
+		}
+		if err := s.disk.setTableAside(); err != nil { // a journal without its table
+			return false, err
+		}
 	}
-	if s.tab, err = s.disk.openTable(true); err != nil {
+	if err := s.openJournal(true); err != nil {
 		return false, err
 	}
 	return used, s.disk.syncDir(".")
+}
+
+// openJournal opens the table and its journal.
+func (s *Store) openJournal(create bool) error {
+	inner, err := s.disk.openTable(create)
+	if err != nil {
+		return err
+	}
+	if s.tab, err = openJournal(s.disk, inner); err != nil {
+		return errors.Join(err, inner.close())
+	}
+	return nil
 }
 
 // checkTable reads the whole table.

@@ -50,12 +50,17 @@ func (s *Store) spend() bool {
 	return true
 }
 
-// apply commits writes to the table, with the reserve if it takes that. A
-// commit that found no room has changed nothing, so it may be tried again.
+// apply commits writes to the table. A commit that found no room has changed nothing,
+// so it may be tried again.
 func (s *Store) apply(writes []write) error {
-	err := s.tab.apply(writes)
+	return s.orSpend(func() error { return s.tab.apply(writes) })
+}
+
+// orSpend does what needs room for the table, with the reserve if it takes that.
+func (s *Store) orSpend(f func() error) error {
+	err := f()
 	if errors.Is(err, ErrNoSpace) && s.spend() {
-		err = s.tab.apply(writes)
+		err = f()
 	}
 	return err
 }

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"time"
 )
 
@@ -13,33 +16,27 @@ import (
 // its directory, and the directory again after the rename. For small content
 // they cost more than everything else, so it takes another way:
 //
-//   - It is staged in memory, and written into the table by the very commit that
+//   - It is staged in memory, and written into the journal by the very commit that
 //     accepts it, which many names share.
 //   - Its file is then written and renamed without a sync, together with those of
-//     others, see install: whatever becomes of that, the table has the content.
-//   - Flush later makes many such files durable at once, and only then takes
-//     their content out of the table.
-//   - Open writes the files of content that it finds in the table again.
+//     others, see install: whatever becomes of that, the journal has the content.
+//   - Flush later makes many such files durable at once, and only then lets their
+//     content go from the journal.
+//   - Open writes the files of content that it finds in the journal again.
 //
-// So at any instant each held content is in the table, or in a file that was
+// So at any instant each held content is in the journal, or in a file that was
 // synced after it was whole.
 
 const (
 	smallSpace = 16 << 20 // bytes of small content staged in memory, in all
-	flushSoon  = 4 << 20  // bytes of small content in the table, until a flush is due
+	flushSoon  = 4 << 20  // bytes of the journal's active generation, until a flush is due
 	flushNow   = 24 << 20 // until whoever adds more does it
 )
 
-// prefixContent begins the table keys of small content; the entry's File follows.
+// prefixContent begins the journal's keys of small content; the entry's File follows.
 const prefixContent = 'b'
 
 func contentKey(file string) []byte { return append([]byte{prefixContent}, file...) }
-
-// unflushed is a file whose content is in the table, too.
-type unflushed struct {
-	visible string
-	size    int64
-}
 
 // stageSmall reports whether content of size bytes, less than zero if that is not
 // known, is to be staged in memory, and takes the room for it.
@@ -87,27 +84,18 @@ func (st *Stage) spill() error {
 	return st.put(begun)
 }
 
-// contentWrite puts the content of a small stage into the table.
+// contentWrite puts the content of a small stage into the journal.
 func (st *Stage) contentWrite() write {
 	key := contentKey(st.path)
 	value := append(make([]byte, 0, len(st.small)+4), st.small...)
 	return write{key, binary.BigEndian.AppendUint32(value, checksum(key, st.small))}
 }
 
-// note remembers that the file of e, at visible, is not durable, and reports
-// whether there are too many such.
-func (s *Store) note(e *entry, visible string) (full bool) {
+// note remembers that the file of e, at visible, is not durable.
+func (s *Store) note(e *entry, visible string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unflushed[e.File] = unflushed{visible, e.Record.Size}
-	s.unflushedBytes += e.Record.Size
-	if s.unflushedBytes >= flushSoon {
-		select {
-		case s.flushDue <- struct{}{}:
-		default:
-		}
-	}
-	return s.unflushedBytes >= flushNow
+	s.unflushed[e.File] = visible
 }
 
 // FlushDue tells when it is time to Flush.
@@ -120,59 +108,72 @@ func (s *Store) isUnflushed(e *entry) bool {
 	return ok
 }
 
-// forgetContent takes the content of an entry that is given up out of the table,
+// forgetContent takes the content of an entry that is given up out of the journal,
 // in the commit that gives it up.
 func (s *Store) forgetContent(old *entry) []write {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u, ok := s.unflushed[old.File]
-	if !ok {
+	if _, ok := s.unflushed[old.File]; !ok {
 		return nil
 	}
 	delete(s.unflushed, old.File)
-	s.unflushedBytes -= u.size
 	return []write{{key: contentKey(old.File)}}
 }
 
 // Flush makes the files of small content durable, which before are so only in the
-// table of registers. Call it now and then; nothing is lost without.
+// journal, and brings what else is in the journal into the table. Without small
+// content it waits until there is enough of it. Call it now and then; nothing is lost
+// without.
 func (s *Store) Flush() error {
 	if err := s.beginWrite(); err != nil {
 		return err
 	}
 	defer s.end()
+	s.mu.Lock()
+	small := len(s.unflushed)
+	s.mu.Unlock()
+	if small == 0 && s.tab.size() < flushSoon {
+		return nil
+	}
 	return s.flushes.do(struct{}{})
 }
 
+// flush ends the active generation of the journal, makes the files durable of the
+// content in it, and has the table apply the rest.
 func (s *Store) flush() error {
-	s.mu.Lock()
-	var files []string
-	var writes []write
-	for file, u := range s.unflushed {
-		files = append(files, u.visible)
-		writes = append(writes, write{key: contentKey(file)})
-	}
-	s.mu.Unlock()
-	if len(files) == 0 {
-		return nil
-	}
 	if err := s.Degraded(); err != nil {
 		return err
 	}
-	if err := s.answered("flush", time.Duration(len(files))*hangEach, func() error { return s.disk.flush(files) }); err != nil {
+	if err := s.answered("begin a journal", 0, func() error { return s.orSpend(s.tab.freeze) }); err != nil {
 		return s.fail(err)
 	}
-	if err := s.commit(writes...); err != nil {
+	s.mu.Lock()
+	files := slices.Collect(maps.Values(s.unflushed))
+	durable := map[string]bool{}
+	for file := range s.unflushed {
+		durable[string(contentKey(file))] = true
+	}
+	s.mu.Unlock()
+	if len(files) > 0 {
+		if err := s.answered("flush", time.Duration(len(files))*hangEach, func() error { return s.disk.flush(files) }); err != nil {
+			return s.fail(err)
+		}
+	}
+	s.tab.forget(func(key []byte) bool { return !durable[string(key)] })
+	s.mu.Lock()
+	maps.DeleteFunc(s.unflushed, func(file, _ string) bool { return durable[string(contentKey(file))] })
+	s.mu.Unlock()
+	return s.answered("checkpoint", 0, s.checkpoint)
+}
+
+// checkpoint has the table apply what of the journal is frozen. The store is degraded
+// when that fails for another reason than a full disk.
+func (s *Store) checkpoint() error {
+	err := s.orSpend(s.tab.checkpoint)
+	if err == nil || errors.Is(err, ErrNoSpace) {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range writes {
-		file := string(w.key[1:])
-		s.unflushedBytes -= s.unflushed[file].size
-		delete(s.unflushed, file)
-	}
-	return nil
+	return s.fail(fmt.Errorf("checkpoint: %w: %w", errSync, err))
 }
 
 // flushEach makes files and their directories durable one by one. Those that are
@@ -200,7 +201,7 @@ func flushEach(d Disk, files []string) error {
 	return nil
 }
 
-// restore makes the file of an entry durable whose content the table has: as it
+// restore makes the file of an entry durable whose content the journal has: as it
 // is, if it is whole, else anew, which is reported.
 func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	s := t.store
@@ -225,7 +226,7 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	}
 	delete(t.present, visible)
 	t.dirty[path.Dir(visible)] = true
-	if t.regular(e.File) { // half written: nobody may take it for the content once the table has it no more
+	if t.regular(e.File) { // half written: nobody may take it for the content once the journal has it no more
 		return true, t.remove(e.File)
 	}
 	return true, nil
@@ -273,15 +274,15 @@ func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
 	return nil
 }
 
-// contents takes all content out of the table: what an entry holds has its file by
-// now, and nobody needs the rest.
+// contents takes all content out of the journal: what an entry holds has its file by
+// now, and nobody needs the rest. A former version kept it in the table.
 func (t *tidying) contents() error {
 	if err := t.sync(); err != nil {
 		return err
 	}
-	start := []byte{prefixContent}
-	for {
-		pairs, err := t.store.tab.page(start, registersPage)
+	tab := t.store.tab
+	for start := []byte{prefixContent}; ; {
+		pairs, err := tab.page(start, registersPage)
 		if err != nil {
 			return err
 		}
@@ -292,13 +293,28 @@ func (t *tidying) contents() error {
 			}
 		}
 		if len(writes) == 0 {
-			return nil
+			break
 		}
-		if err := t.store.tab.apply(writes); err != nil {
+		if err := tab.apply(writes); err != nil {
 			return err
 		}
 		start = writes[len(writes)-1].key
 	}
+	tab.forget(func([]byte) bool { return false })
+	for range 2 { // what was frozen, and what was active
+		err := tab.freeze()
+		if err == nil {
+			err = t.store.checkpoint()
+		}
+		if errors.Is(err, ErrNoSpace) {
+			t.store.log.Warn("no room to bring the journal into the table: it stays as it is", "err", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // memoryFile is a small content that has no file yet.

@@ -54,7 +54,7 @@ type Store struct {
 	onDamage  func(name string)
 	onDegrade func()
 
-	tab      table
+	tab      *journal
 	decoded  decoded
 	commits  *batcher[[]write]
 	flushes  *batcher[struct{}]
@@ -78,12 +78,11 @@ type Store struct {
 	sealed   map[string][]*Stage // by name: durable, not accepted yet
 	lists    map[Hash]int        // how many contents here use a hash list
 	space    space
-	// small content: staged in memory, and by entry.File in the table
-	smallStaged    int64
-	unflushed      map[string]unflushed
-	unflushedBytes int64
-	flushDue       chan struct{} // capacity 1
-	spent          bool          // nothing is set aside for the table
+	// small content: staged in memory, and by entry.File in the journal
+	smallStaged int64
+	unflushed   map[string]string // to the visible path
+	flushDue    chan struct{}     // capacity 1
+	spent       bool              // nothing is set aside for the table
 }
 
 // Open opens the store, alone: ErrLocked if another process or Store has it.
@@ -110,7 +109,7 @@ func Open(o Options) (*Store, error) {
 		damaged:   map[string]bool{},
 		sealed:    map[string][]*Stage{},
 		lists:     map[Hash]int{},
-		unflushed: map[string]unflushed{},
+		unflushed: map[string]string{},
 		flushDue:  make(chan struct{}, 1),
 	}
 	if s.log == nil {
@@ -161,7 +160,7 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close store: %w: %w", ErrDegraded, errHang)
 	}
 	if err := s.flush(); err != nil {
-		s.log.Warn("small files are not flushed; the next start does it", "err", err)
+		s.log.Warn("the journal is not brought into the table; the next start does it", "err", err)
 	}
 	err := s.tab.close()
 	s.unlock()
@@ -315,7 +314,23 @@ func (s *Store) runSync(dir string) error {
 }
 
 // commit makes writes to the table durable, all or none.
-func (s *Store) commit(w ...write) error { return s.commits.do(w) }
+func (s *Store) commit(w ...write) error {
+	if err := s.commits.do(w); err != nil {
+		return err
+	}
+	switch size := s.tab.size(); {
+	case size >= flushNow:
+		if err := s.flushes.do(struct{}{}); err != nil {
+			s.log.Warn("cannot bring the journal into the table", "err", err)
+		}
+	case size >= flushSoon:
+		select {
+		case s.flushDue <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
 
 // runCommits makes the writes of several commits durable, all or none.
 func (s *Store) runCommits(all [][]write) error { return s.runCommit(slices.Concat(all...)) }

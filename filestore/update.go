@@ -169,15 +169,13 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	return s.settle(visible, e)
 }
 
-// settleSmall writes the file of content that the commit has put into the table.
+// settleSmall writes the file of content that the commit has put into the journal.
 // The gate is held: who flushes takes none.
 func (s *Store) settleSmall(visible string, e *entry, content []byte) error {
 	if err := s.install(visible, e, content); err != nil {
 		return err
 	}
-	if s.note(e, visible) {
-		return s.flushes.do(struct{}{})
-	}
+	s.note(e, visible)
 	return nil
 }
 

@@ -179,6 +179,7 @@ func TestDamagedTable(t *testing.T) {
 			require.NoError(t, put(s, ballot(1), name, []byte(name)))
 		}
 		require.NoError(t, s.VerifyTable())
+		require.NoError(t, s.flush()) // out of the journal
 		switch d := d.(type) {
 		case *MemDisk:
 			i, found := d.tab.find(registerKey("spoilt"))

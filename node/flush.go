@@ -6,13 +6,13 @@ import (
 )
 
 const (
-	// smallContent is up to which size content goes into the store's table first:
+	// smallContent is up to which size content goes into the store's journal first:
 	// beyond it the writing takes longer than the syncs that are saved.
 	smallContent = 64 << 10
 	flushEvery   = 5 * time.Second
 )
 
-// runFlush has the store make small files durable that are so only in its table.
+// runFlush has the store make small files durable that are so only in its journal.
 func (n *Node) runFlush(ctx context.Context) error {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()

@@ -24,6 +24,31 @@ var table = []mutant{
 		"./filestore", "TestCrashAtEveryOperation",
 	},
 	{
+		"a commit is durable before it is answered", "filestore/generation.go",
+		"	return g.file.syncData()\n", "	return nil\n",
+		"./filestore", "TestCrashAtEveryOperation",
+	},
+	{
+		"a generation of the journal has begun before there is a commit in it", "filestore/generation.go",
+		"return g, f.syncData()", "return g, nil",
+		"./filestore", "TestJournalIsAMap",
+	},
+	{
+		"content without a durable file goes on into the next generation of the journal", "filestore/journal.go",
+		"	if err := j.carry(g); err != nil {\n		return err\n	}\n", "",
+		"./filestore", "TestJournalIsAMap",
+	},
+	{
+		"a torn commit does not come back", "filestore/journal.go",
+		"if err := j.active.clear(); err != nil {", "if err := error(nil); err != nil {",
+		"./filestore", "TestJournalTornOrDamaged",
+	},
+	{
+		"damage inside the journal is told from its torn end", "filestore/generation.go",
+		"return g.nothingAfter(size)", "return nil",
+		"./filestore", "TestJournalTornOrDamaged",
+	},
+	{
 		"after a failed sync nothing more is written", "filestore/store.go",
 		"return s.fail(fmt.Errorf(\"sync directory %s: %w\", dir, err))", "return fmt.Errorf(\"sync directory %s: %w\", dir, err)",
 		"./filestore", "TestFailedSyncDegrades|TestSyncAfterAFailedOne",
