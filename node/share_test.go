@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,8 +76,19 @@ type saveFile struct {
 	chunks  int
 	kept    int64
 	from    []string
-	closed  bool
 	took    time.Duration
+	ended   atomic.Bool // the save
+	closed  atomic.Bool
+}
+
+// file makes the file of f.
+func (c *crowd) file(f *saveFile) *saveFile {
+	file, err := os.Create(filepath.Join(c.TempDir(), "target"))
+	require.NoError(c, err)
+	_, err = file.Write(f.have)
+	require.NoError(c, err)
+	f.File = file
+	return f
 }
 
 func (f *saveFile) Write(p []byte) (int, error) {
@@ -90,18 +102,13 @@ func (f *saveFile) Write(p []byte) (int, error) {
 }
 
 func (f *saveFile) Close() error {
-	f.closed = true
+	f.closed.Store(true)
 	return f.File.Close()
 }
 
 // save saves name in a file.
-func (c *crowd) save(ctx context.Context, name string, f *saveFile) (err error) {
-	f.File, err = os.Create(filepath.Join(c.TempDir(), "target"))
-	if err != nil {
-		return err
-	}
-	_, err = f.File.Write(f.have)
-	require.NoError(c, err)
+func (c *crowd) save(ctx context.Context, name string, f *saveFile) error {
+	defer f.ended.Store(true)
 	start := time.Now()
 	x, err := c.by.Fetch(ctx, name, node.FetchOptions{Offset: int64(len(f.have)), Lazy: true})
 	if err != nil {
@@ -115,6 +122,7 @@ func (c *crowd) save(ctx context.Context, name string, f *saveFile) (err error) 
 
 // saveAt begins to save after a time, which ends well.
 func (c *crowd) saveAt(at time.Duration, name string, f *saveFile) *saveFile {
+	c.file(f)
 	c.saves.Go(func() {
 		time.Sleep(at)
 		if !assert.NoError(c, c.save(c.Context(), name, f)) {
@@ -143,7 +151,7 @@ func TestSavesOfOneContentShareItsTransfer(t *testing.T) {
 		c.saves.Wait()
 		for _, f := range all {
 			assert.Less(c, f.took, sharedTime*11/10)
-			assert.True(c, f.closed)
+			assert.True(c, f.closed.Load())
 		}
 	})
 }
@@ -157,14 +165,14 @@ func TestALeadersFileIsReadAfterItsEnd(t *testing.T) {
 		follower := c.saveAt(time.Millisecond, "file", &saveFile{onWrite: slow})
 		c.saveAt(sharedTime*3/2, "file", &saveFile{onWrite: func(chunk int) error {
 			if chunk == 0 {
-				assert.NotZero(c, lead.took, "the leader has ended")
-				assert.Zero(c, follower.took, "and its follower has not")
-				assert.False(c, lead.closed)
+				assert.True(c, lead.ended.Load(), "the leader has ended")
+				assert.False(c, follower.ended.Load(), "and its follower has not")
+				assert.False(c, lead.closed.Load())
 			}
 			return nil
 		}})
 		c.saves.Wait()
-		assert.True(c, lead.closed)
+		assert.True(c, lead.closed.Load())
 	})
 }
 
@@ -176,7 +184,7 @@ func TestFollowersOutliveTheirLeader(t *testing.T) {
 		for range 3 {
 			c.saveAt(time.Millisecond, "file", &saveFile{})
 		}
-		require.ErrorIs(c, c.save(ctx, "file", &saveFile{}), context.DeadlineExceeded)
+		require.ErrorIs(c, c.save(ctx, "file", c.file(&saveFile{})), context.DeadlineExceeded)
 		c.saveAt(0, "file", &saveFile{})
 		c.saves.Wait()
 	})
@@ -192,9 +200,9 @@ func TestFollowersOutliveTheirLeader(t *testing.T) {
 		c.saveAt(2*time.Millisecond, "file", &saveFile{})
 		c.saves.Go(func() { // the next leader, as it is the first of those who wait
 			time.Sleep(time.Millisecond)
-			assert.ErrorIs(c, c.save(c.Context(), "file", full(8)), syscall.ENOSPC)
+			assert.ErrorIs(c, c.save(c.Context(), "file", c.file(full(8))), syscall.ENOSPC)
 		})
-		err := c.save(c.Context(), "file", full(4))
+		err := c.save(c.Context(), "file", c.file(full(4)))
 		var target *node.TargetError
 		require.ErrorAs(c, err, &target)
 		require.ErrorIs(c, err, syscall.ENOSPC)
@@ -209,7 +217,7 @@ func TestALeadersFileIsNotTrusted(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			crowded(t, oneName, 2*sharedSize, func(c *crowd) {
-				lead := &saveFile{}
+				lead := c.file(&saveFile{})
 				c.saves.Go(func() { assert.NoError(c, c.save(c.Context(), "file", lead)) })
 				c.saves.Go(func() {
 					time.Sleep(sharedTime / 2)
@@ -227,18 +235,18 @@ func TestASlowDiskOfTheLeaderHoldsNobodyUp(t *testing.T) {
 		crowded(t, oneName, 2*sharedSize+sharedSlack, func(c *crowd) {
 			ctx, cancel := context.WithCancel(c.Context())
 			c.saves.Go(func() {
-				_ = c.save(ctx, "file", &saveFile{onWrite: func(int) error {
+				assert.Error(c, c.save(ctx, "file", c.file(&saveFile{onWrite: func(int) error {
 					select {
 					case <-time.After(slow):
 						return nil
 					case <-ctx.Done():
 						return ctx.Err()
 					}
-				}})
+				}})))
 			})
 			f := c.saveAt(time.Millisecond, "file", &saveFile{})
 			time.Sleep(2*sharedTime + 5*time.Second)
-			assert.NotZero(c, f.took, "the follower has ended")
+			assert.True(c, f.ended.Load(), "the follower has ended")
 			cancel()
 		})
 	}
@@ -268,7 +276,7 @@ func TestFollowersKeepWhatTheyHave(t *testing.T) {
 // Another version is another content.
 func TestAnotherVersionIsNotFollowed(t *testing.T) {
 	crowded(t, oneName, 2*sharedSize, func(c *crowd) {
-		lead := &saveFile{}
+		lead := c.file(&saveFile{})
 		c.saves.Go(func() { assert.NoError(c, c.save(c.Context(), "file", lead)) })
 		time.Sleep(sharedTime / 2)
 		old := c.content
