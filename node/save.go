@@ -37,7 +37,7 @@ type Target interface {
 // tell which chunks are to be fetched again, from a holder that checks them.
 func (f *Fetched) Save(to Target) (kept int64, err error) {
 	v := f.pull.node.sharing.join(&f.pull, to)
-	defer v.leave()
+	defer func() { v.leave(err) }()
 	kept, err = f.save(v)
 	if err != nil {
 		return kept, &OpError{Op: "fetch", Name: f.file.Record.Name, Err: err}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -19,10 +20,12 @@ import (
 //
 // Nothing that ends the leader's save is an error of a follower. It reads what there
 // is, and looks for a leader again. The first one to get there leads, and the others
-// follow it, as its file begins with the same chunks. A follower goes on alone, by
-// the holders and with no part in all this, where it cannot read the leader's file,
-// where it has more of the content than the leader, from an earlier attempt, and
-// where the disk of the leader's file holds it up.
+// follow it, as its file begins with the same chunks.
+//
+// A follower goes on alone, by the holders and with no part in all this, where the
+// leader has found no holder, where its file cannot be read or is on a disk that holds
+// the follower up, and where the follower has more of the content, from an earlier
+// attempt.
 //
 // A leader's file stays open until its last follower is done; who comes until then
 // follows, too.
@@ -44,6 +47,7 @@ type leader struct {
 	users   int // that need the file open
 	begun   bool
 	ended   bool
+	failed  bool             // for want of a holder
 	next    int64            // the file has the chunks before this one
 	hashes  []filestore.Hash // of all chunks; set when it begins, nil where there is no list
 	from    []string         // nodes that the chunks came from
@@ -82,14 +86,18 @@ func (s *sharing) join(p *pull, file Target) *saver {
 	return v
 }
 
-// leave ends the save.
-func (v *saver) leave() {
+// leave ends the save with what became of it.
+func (v *saver) leave(err error) {
 	v.stopFollowing()
 	if v.own == nil {
 		_ = v.file.Close()
 		return
 	}
-	v.tell(func(l *leader) { l.ended = true })
+	_, target := errors.AsType[*TargetError](err)
+	v.tell(func(l *leader) {
+		l.ended = true
+		l.failed = err != nil && !target && v.pull.ctx.Err() == nil
+	})
 	v.all.release(v.contentID(), v.own)
 }
 
@@ -146,7 +154,7 @@ func (s *sharing) release(id contentID, l *leader) {
 	}
 }
 
-// tell changes what others see of a save that leads, and wakes those who wait for it.
+// tell changes what others see of a save that leads, and wakes those who wait.
 func (v *saver) tell(change func(*leader)) {
 	if v.own == nil {
 		return
@@ -184,7 +192,7 @@ func (v *saver) chunk() ([]byte, error) {
 // write adds the chunk before the next to the file.
 func (v *saver) write(raw []byte) error {
 	start := time.Now()
-	v.tell(func(l *leader) { l.writing = start })
+	v.isWriting(start)
 	if _, err := v.file.Write(raw); err != nil {
 		return err
 	}
@@ -193,35 +201,51 @@ func (v *saver) write(raw []byte) error {
 	return nil
 }
 
+// isWriting tells nobody who waits: it is for those who look after a while.
+func (v *saver) isWriting(since time.Time) {
+	if v.own != nil {
+		v.all.mu.Lock()
+		defer v.all.mu.Unlock()
+		v.own.writing = since
+	}
+}
+
 // await waits until the leader's file has the next chunk. False: nobody is followed
 // any more, or the fetch has ended.
 func (v *saver) await() bool {
 	for v.lead != nil && v.pull.ctx.Err() == nil {
-		there, over, changed := v.look()
-		switch {
-		case there:
+		state, changed := v.look()
+		switch state {
+		case chunkThere:
 			return true
-		case over:
+		case followAnother:
 			v.stopFollowing()
 			v.follow()
-			continue
-		case changed == nil:
+		case goAlone:
 			v.stopFollowing()
-			return false
-		}
-		select {
-		case <-changed:
-		case <-v.pull.ctx.Done():
-		case <-time.After(patienceWithLeader):
+		case chunkToCome:
+			select {
+			case <-changed:
+			case <-v.pull.ctx.Done():
+			case <-time.After(patienceWithLeader):
+			}
 		}
 	}
 	return false
 }
 
-// look reports whether the leader's file has the next chunk or, as the save is over,
-// never will. Otherwise changed is closed when there is more to be said; nil: the
-// leader is not worth waiting for.
-func (v *saver) look() (there, over bool, changed <-chan struct{}) {
+// outlook is what a follower can expect of its leader.
+type outlook int
+
+const (
+	chunkToCome   outlook = iota // the next one
+	chunkThere                   // in the leader's file
+	followAnother                // or lead
+	goAlone
+)
+
+// look reports what is to be expected, and what is closed when that changes.
+func (v *saver) look() (outlook, <-chan struct{}) {
 	v.all.mu.Lock()
 	defer v.all.mu.Unlock()
 	l, next := v.lead, v.pull.next
@@ -230,16 +254,18 @@ func (v *saver) look() (there, over bool, changed <-chan struct{}) {
 		if l.hashes != nil {
 			v.pull.hashes = l.hashes
 		}
-		return true, false, nil
+		return chunkThere, nil
+	case l.failed:
+		return goAlone, nil
 	case l.ended:
-		return false, true, nil
-	case l.begun && l.next < next || v.heldUp():
-		return false, false, nil
+		return followAnother, nil
+	case l.begun && l.next < next, v.heldUp():
+		return goAlone, nil
 	}
 	if l.changed == nil {
 		l.changed = make(chan struct{})
 	}
-	return false, false, l.changed
+	return chunkToCome, l.changed
 }
 
 // heldUp reports whether the disk of the leader's file holds this save up.

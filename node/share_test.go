@@ -209,6 +209,27 @@ func TestFollowersOutliveTheirLeader(t *testing.T) {
 	})
 }
 
+// When there is no holder any more, everybody finds that out at the same time.
+func TestFollowersDoNotFailOneAfterTheOther(t *testing.T) {
+	crowded(t, oneName, sharedSize, func(c *crowd) {
+		time.AfterFunc(sharedTime/2, func() {
+			for _, m := range c.ring.Others(c.by) {
+				c.ring.Net.CutBoth(m.Host, c.by.Host)
+			}
+		})
+		all := []*saveFile{c.file(&saveFile{}), c.file(&saveFile{}), c.file(&saveFile{}), c.file(&saveFile{})}
+		for _, f := range all {
+			c.saves.Go(func() { assert.ErrorIs(c, c.save(c.Context(), "file", f), node.ErrUnavailable) })
+		}
+		c.saves.Wait()
+		least, most := all[0].took, all[0].took
+		for _, f := range all {
+			least, most = min(least, f.took), max(most, f.took)
+		}
+		assert.Less(c, most, 5*least/2, "twice, at most")
+	})
+}
+
 // Somebody else who changes the leader's file does no harm to those who read it.
 func TestALeadersFileIsNotTrusted(t *testing.T) {
 	for what, change := range map[string]func(*os.File) error{
