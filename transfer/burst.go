@@ -51,15 +51,12 @@ func (b *burst) flush() error {
 func (b *burst) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mem == nil {
-		return b.Conn.Write(p)
-	}
-	if len(p) > len(b.mem)-b.n {
+	if b.mem != nil && len(p) > len(b.mem)-b.n {
 		if err := b.flush(); err != nil {
 			return 0, err
 		}
 	}
-	if len(p) > len(b.mem) {
+	if b.mem == nil || len(p) > len(b.mem) {
 		return b.Conn.Write(p)
 	}
 	b.n += copy(b.mem[b.n:], p)
