@@ -152,6 +152,13 @@ func (n *Node) FetchFirstFrom(ctx context.Context, name string, first MachineID)
 	return all, nil
 }
 
+// Leaders is how many saves others could follow.
+func (n *Node) Leaders() int {
+	n.sharing.mu.Lock()
+	defer n.sharing.mu.Unlock()
+	return len(n.sharing.leaders)
+}
+
 // IsSlow reports whether this node takes a machine for slow.
 func (n *Node) IsSlow(m MachineID) bool { return n.slow.lately(m) }
 

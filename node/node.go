@@ -32,6 +32,7 @@ type Node struct {
 	staged     stagedSet
 	copying    gate // one copying of a name at a time
 	coding     coding
+	sharing    sharing
 	repair     repairer
 	healer     healer
 	scrubber   *scrubber

@@ -19,6 +19,7 @@ type Target interface {
 	io.Seeker
 	io.ReaderAt
 	io.WriterAt
+	io.Closer
 }
 
 // Save writes the rest of the content to a file whose first bytes, as many as the
@@ -27,11 +28,17 @@ type Target interface {
 // how many bytes it has kept. When it returns no error the whole file has the
 // SHA-256 of its record. Until then it may hold bytes that nobody has checked.
 //
+// Save takes the file over and closes it. Others that save the same content may read
+// it until they are done, see sharing, also after Save has returned. For that the
+// fetch is to be Lazy: otherwise it has asked a holder already.
+//
 // Reading every byte of a content once is less than half the work of checking each
 // chunk too, so the chunks' own hashes are only asked when the whole is wrong: they
 // tell which chunks are to be fetched again, from a holder that checks them.
 func (f *Fetched) Save(to Target) (kept int64, err error) {
-	kept, err = f.save(to)
+	v := f.pull.node.sharing.join(&f.pull, to)
+	defer func() { v.leave(err) }()
+	kept, err = f.save(v)
 	if err != nil {
 		return kept, &OpError{Op: "fetch", Name: f.file.Record.Name, Err: err}
 	}
@@ -40,34 +47,39 @@ func (f *Fetched) Save(to Target) (kept int64, err error) {
 
 var errWhole = errors.New("only a whole file can be saved")
 
-func (f *Fetched) save(to Target) (kept int64, err error) {
+func (f *Fetched) save(v *saver) (kept int64, err error) {
 	p := &f.pull
 	if f.end != p.record.Size || f.at%filestore.ChunkSize != 0 {
 		return 0, errWhole
 	}
-	if err := f.begin(); err != nil {
-		return 0, err
+	if !v.await() {
+		if err := f.begin(); err != nil {
+			return 0, err
+		}
 	}
 	whole := sha256.New()
-	if kept, err = f.keep(to, whole); err != nil {
+	if kept, err = f.keep(v.file, whole); err != nil {
 		return 0, err
 	}
-	if _, err := to.Seek(kept, io.SeekStart); err != nil {
+	if _, err := v.file.Seek(kept, io.SeekStart); err != nil {
 		return kept, err
 	}
 	if kept < f.at { // some of it is damaged: begin there, at the same holder
-		p.close()
-		p.sources = slices.Insert(p.sources, 0, p.using)
+		if p.current != nil {
+			p.close()
+			p.sources = slices.Insert(p.sources, 0, p.using)
+		}
 		f.at, p.next = kept, kept/filestore.ChunkSize
 	}
+	v.begin()
 	p.blind = true
 	for p.next < p.last {
-		raw, err := p.chunk()
+		raw, err := v.chunk()
 		if err != nil {
 			return kept, err
 		}
 		whole.Write(raw)
-		if _, err := to.Write(raw); err != nil {
+		if err := v.write(raw); err != nil {
 			return kept, &TargetError{err}
 		}
 	}
@@ -75,7 +87,7 @@ func (f *Fetched) save(to Target) (kept int64, err error) {
 	if bytes.Equal(whole.Sum(nil), p.record.SHA256[:]) {
 		return kept, nil
 	}
-	return kept, f.mend(to)
+	return kept, f.mend(v.file)
 }
 
 // TargetError is a failure of the file that content is saved in.

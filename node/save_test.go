@@ -2,7 +2,6 @@ package node_test
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,11 +27,10 @@ func target(t *testing.T, have []byte) *os.File {
 	return f
 }
 
+// contentOf is what was saved in a file, which is closed.
 func contentOf(t *testing.T, f *os.File) []byte {
 	t.Helper()
-	_, err := f.Seek(0, io.SeekStart)
-	require.NoError(t, err)
-	b, err := io.ReadAll(f)
+	b, err := os.ReadFile(f.Name())
 	require.NoError(t, err)
 	return b
 }

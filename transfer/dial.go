@@ -82,7 +82,7 @@ func (e *Endpoint) dialOne(ctx context.Context, addr string, want MachineID, rol
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
-	conn := tls.Client(raw, e.cfg.Identity.ClientTLS(want, e.cfg.Now))
+	conn := tls.Client(&burst{Conn: raw}, e.cfg.Identity.ClientTLS(want, e.cfg.Now))
 	l, err := e.greet(newWire(raw, conn, e.cfg.Handshake), role)
 	if !stop() && err == nil {
 		err = ctx.Err()

@@ -141,7 +141,7 @@ func (e *Endpoint) greeted(visit context.Context, s *stranger) (*link, *joiner, 
 // shake does the accepting side's part of TLS and hello. A member that is refused
 // is told why. The result is a member's link or a joiner with its request.
 func (e *Endpoint) shake(raw net.Conn, first []byte) (*link, *joiner, error) {
-	conn := tls.Server(&replayed{Conn: raw, first: first}, e.cfg.Identity.ServerTLS(e.cfg.Join != nil))
+	conn := tls.Server(&burst{Conn: &replayed{Conn: raw, first: first}}, e.cfg.Identity.ServerTLS(e.cfg.Join != nil))
 	if err := conn.Handshake(); err != nil {
 		return nil, nil, fmt.Errorf("handshake: %w", err)
 	}

@@ -19,6 +19,7 @@ const (
 type wire struct {
 	raw net.Conn
 	tls *tls.Conn
+	out *burst // below tls; nil: TLS writes to raw
 	r   *bufio.Reader
 	w   *bufio.Writer
 
@@ -34,6 +35,7 @@ type wire struct {
 
 func newWire(raw net.Conn, conn *tls.Conn, limit time.Duration) *wire {
 	w := &wire{raw: raw, tls: conn, writeLimit: limit, frameLimit: limit}
+	w.out, _ = conn.NetConn().(*burst)
 	w.readLimit.Store(int64(limit))
 	w.r = bufio.NewReaderSize(wireReader{w}, bufferSize)
 	w.w = bufio.NewWriterSize(wireWriter{w}, bufferSize)
@@ -116,7 +118,7 @@ type wireWriter struct{ *wire }
 func (w wireWriter) Write(p []byte) (n int, err error) {
 	for len(p) > 0 {
 		_ = w.raw.SetWriteDeadline(time.Now().Add(w.writeLimit))
-		k, err := w.tls.Write(p[:min(len(p), pieceSize)])
+		k, err := w.piece(p[:min(len(p), pieceSize)])
 		n += k
 		if err != nil {
 			return n, err
@@ -124,4 +126,12 @@ func (w wireWriter) Write(p []byte) (n int, err error) {
 		p = p[k:]
 	}
 	return n, nil
+}
+
+// piece writes what is to go under one deadline, and at once if it is large.
+func (w wireWriter) piece(p []byte) (int, error) {
+	if w.out == nil || len(p) <= bufferSize {
+		return w.tls.Write(p)
+	}
+	return w.out.together(func() (int, error) { return w.tls.Write(p) })
 }

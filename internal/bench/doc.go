@@ -12,9 +12,8 @@
 // whatever serves it. Memory is the peak resident set of the largest of them.
 //
 // The rows that end in "limited to" are of a ring of its own, each daemon in a network
-// namespace, whose links send at that rate and no faster; that takes root, ip and tc.
-// Content that does not shrink stands for a fetch without compression, and several
-// holders send at once what one link cannot.
+// namespace, whose links send and receive at that rate and no faster; that takes root,
+// ip and tc. Content that does not shrink stands for a fetch without compression.
 //
 // Contenders that are not installed are left out and named below the table.
 package main

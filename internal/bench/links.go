@@ -8,9 +8,9 @@ import (
 )
 
 // links is a network of its own for a ring: each daemon in a network namespace,
-// plugged into one switch. What a daemon sends can be limited to a rate; what it
-// receives is as fast as the others send. It needs the right to make namespaces,
-// and ip and tc.
+// plugged into one switch. Each plug can be limited to a rate, as a machine's link is:
+// what its daemon sends, and on the switch's side what it receives, from all others
+// together. It needs the right to make namespaces, and ip and tc.
 type links struct {
 	prefix string // of all names
 	count  int
@@ -32,6 +32,9 @@ func (l *links) hub() string        { return l.prefix + "hub" }
 // enter begins a command line that runs at the i-th plug.
 func (l *links) enter(i int) []string { return []string{"ip", "netns", "exec", l.space(i)} }
 
+// plug is the switch's end of a link.
+func plug(i int) string { return fmt.Sprintf("p%d", i) }
+
 func (l *links) address(i int) string { return fmt.Sprintf("10.98.0.%d", i+1) }
 
 // newLinks makes the network.
@@ -43,23 +46,25 @@ func newLinks(ctx context.Context, count int) (*links, error) {
 		{"ip", "-n", l.hub(), "link", "set", "hub", "up"},
 	}
 	for i := range count {
-		plug := fmt.Sprintf("p%d", i)
 		lines = append(lines,
 			[]string{"ip", "netns", "add", l.space(i)},
-			[]string{"ip", "link", "add", "eth", "netns", l.space(i), "type", "veth", "peer", "name", plug, "netns", l.hub()},
+			[]string{"ip", "link", "add", "eth", "netns", l.space(i), "type", "veth", "peer", "name", plug(i), "netns", l.hub()},
 			[]string{"ip", "-n", l.space(i), "addr", "add", l.address(i) + "/24", "dev", "eth"},
 			[]string{"ip", "-n", l.space(i), "link", "set", "lo", "up"},
 			[]string{"ip", "-n", l.space(i), "link", "set", "eth", "up"},
-			[]string{"ip", "-n", l.hub(), "link", "set", plug, "master", "hub", "up"})
+			[]string{"ip", "-n", l.hub(), "link", "set", plug(i), "master", "hub", "up"})
 	}
 	return l, l.run(ctx, lines)
 }
 
-// limit has each daemon send at most at a rate.
+// limit has each daemon send, and receive, at most at a rate.
 func (l *links) limit(ctx context.Context, rate string) error {
+	limit := []string{"root", "tbf", "rate", rate, "burst", "256kb", "latency", "30ms"}
 	var lines [][]string
 	for i := range l.count {
-		lines = append(lines, []string{"tc", "-n", l.space(i), "qdisc", "replace", "dev", "eth", "root", "tbf", "rate", rate, "burst", "256kb", "latency", "30ms"})
+		lines = append(lines,
+			append([]string{"tc", "-n", l.space(i), "qdisc", "replace", "dev", "eth"}, limit...),
+			append([]string{"tc", "-n", l.hub(), "qdisc", "replace", "dev", plug(i)}, limit...))
 	}
 	return l.run(ctx, lines)
 }

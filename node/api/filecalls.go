@@ -42,22 +42,12 @@ func (h *Handler) save(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }()
-	p := paramsOf(r)
-	name, version, have := p.name(), p.text("sha256"), p.int64("have")
-	o := node.FetchOptions{Offset: have - have%filestore.ChunkSize, Quorum: p.small("quorum")}
-	if p.err != nil {
-		return p.err
-	}
-	fetched, err := h.node.Fetch(r.Context(), name, o)
+	fetched, err := h.fetchTo(r)
 	if err != nil {
+		_ = f.Close()
 		return err
 	}
 	defer func() { _ = fetched.Close() }()
-	file := fetched.File()
-	if version != "" && version != hex.EncodeToString(file.Record.SHA256[:]) {
-		return fmt.Errorf("fetch %q: %w: a new version was stored meanwhile", name, node.ErrInterrupted)
-	}
 	kept, err := fetched.Save(f)
 	if target, ok := errors.AsType[*node.TargetError](err); ok {
 		return Writing(target.Err)
@@ -66,6 +56,25 @@ func (h *Handler) save(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, Saved{
-		Schema: "dhtfs.saved/v1", File: fileOf(file, h.node.Label), Kept: kept, From: append([]string{}, fetched.From()...),
+		Schema: "dhtfs.saved/v1", File: fileOf(fetched.File(), h.node.Label), Kept: kept, From: append([]string{}, fetched.From()...),
 	})
+}
+
+// fetchTo opens the fetch of a call whose file has some of the content already.
+func (h *Handler) fetchTo(r *http.Request) (*node.Fetched, error) {
+	p := paramsOf(r)
+	name, version, have := p.name(), p.text("sha256"), p.int64("have")
+	o := node.FetchOptions{Offset: have - have%filestore.ChunkSize, Quorum: p.small("quorum"), Lazy: true}
+	if p.err != nil {
+		return nil, p.err
+	}
+	fetched, err := h.node.Fetch(r.Context(), name, o)
+	if err != nil {
+		return nil, err
+	}
+	if now := fetched.File().Record.SHA256; version != "" && version != hex.EncodeToString(now[:]) {
+		_ = fetched.Close()
+		return nil, fmt.Errorf("fetch %q: %w: a new version was stored meanwhile", name, node.ErrInterrupted)
+	}
+	return fetched, nil
 }
