@@ -27,7 +27,7 @@ func (s *storer) small(ctx context.Context, uploads []upload, alone *jobs) {
 		left[i] = &pending{upload: u, storing: newStoring()}
 	}
 	left = s.round(ctx, left, alone)
-	_ = retry(ctx, s.options.retry, func(err error) { s.report.again(nameOf(left))(err) }, func(attempt int) error {
+	_ = retryEvery(ctx, longestRest, s.options.retry, func(err error) { s.report.again(nameOf(left))(err) }, func(attempt int) error {
 		if attempt > 0 {
 			left = s.round(ctx, left, alone)
 		}
