@@ -79,17 +79,25 @@ func smallUploads(t *testing.T, count int) []upload {
 	return all
 }
 
-// A file that fails in a way that may pass is stored again by itself, with the
-// operation that it has; others do not wait for it.
-func TestStoredTogetherThenAlone(t *testing.T) {
-	d := &fakeDaemon{refuse: func(int) *api.Error { return nil }, many: func(name string) *api.Error {
-		switch name {
-		case "f1":
+// unavailable fails what is asked about for the first times.
+func unavailable(name string, times int) func(string, int) *api.Error {
+	return func(of string, attempt int) *api.Error {
+		if of == name && attempt < times {
 			return api.Describe(node.ErrUnavailable)
-		case "f2":
-			return api.Describe(node.ErrExists)
 		}
 		return nil
+	}
+}
+
+// A file that fails in a way that may pass is stored again together with others that
+// did, with the operation that it has. One that fails for good is not.
+func TestStoredInRounds(t *testing.T) {
+	passing := unavailable("f1", 2)
+	d := &fakeDaemon{looked: unavailable("f3", 1), many: func(name string, attempt int) *api.Error {
+		if name == "f2" {
+			return api.Describe(node.ErrExists)
+		}
+		return passing(name, attempt)
 	}}
 	s := testStorer(t, d)
 	s.report.items = 5
@@ -98,16 +106,97 @@ func TestStoredTogetherThenAlone(t *testing.T) {
 	require.Error(t, err)
 	assert.Equal(t, api.ExitPartial, api.Describe(err).Code)
 	assert.Equal(t, [3]int{4, 0, 1}, s.report.counts)
+	assert.Empty(t, d.ops, "none is sent alone")
+	for name, ops := range d.manyOps {
+		assert.Len(t, ops, map[string]int{"f1": 3}[name]+map[bool]int{true: 1}[name != "f1"], name)
+		for _, op := range ops {
+			assert.Equal(t, ops[0], op)
+			assert.Contains(t, op, " 5", "with the change counter of before the first attempt")
+		}
+	}
+	assert.Equal(t, map[string]int{"f0": 1, "f1": 1, "f2": 1, "f3": 2, "f4": 1}, d.looks, "what is known is not asked again")
+}
+
+// Files whose nodes do not answer hold up none of the others, however many they are.
+func TestNoFileWaitsForThoseThatFail(t *testing.T) {
+	const count = 3 * batchFiles * batchCalls
+	d := &fakeDaemon{}
+	fine := 0
+	missing := func(name string) bool { return len(name)%2 == 0 } // f0 to f9, f100 and on
+	d.looked = func(name string, _ int) *api.Error {
+		if missing(name) && fine < count-missed(count, missing) {
+			return api.Describe(node.ErrUnavailable)
+		}
+		return nil
+	}
+	d.many = func(name string, _ int) *api.Error {
+		if !missing(name) {
+			fine++
+		}
+		return nil
+	}
+	s := testStorer(t, d)
+	s.report.items = count
+	s.all(t.Context(), smallUploads(t, count))
+	require.NoError(t, s.report.end(t.Context()))
+	assert.Equal(t, [3]int{count, 0, 0}, s.report.counts)
+	assert.Empty(t, d.ops)
+}
+
+// missed counts the uploads of smallUploads whose names are among the missing.
+func missed(count int, missing func(string) bool) (n int) {
+	for i := range count {
+		if missing(fmt.Sprint("f", i)) {
+			n++
+		}
+	}
+	return n
+}
+
+// What nobody can tell anything about is stored all the same, at once.
+func TestVacantNamesAreStoredTogether(t *testing.T) {
+	d := &fakeDaemon{
+		looked: func(string, int) *api.Error { return api.Describe(node.ErrVacant) },
+		many:   func(string, int) *api.Error { return nil },
+	}
+	s := testStorer(t, d)
+	s.report.items = 5
+	s.all(t.Context(), smallUploads(t, 5))
+	require.NoError(t, s.report.end(t.Context()))
 	assert.Len(t, d.manyOps, 5)
-	require.Len(t, d.ops, 1, "one is sent alone")
-	assert.Equal(t, d.manyOps["f1"], d.ops[0])
+	assert.Empty(t, d.ops)
+}
+
+// What goes on failing is reported when the time for it is over, each by its name.
+func TestRoundsEnd(t *testing.T) {
+	d := &fakeDaemon{many: func(string, int) *api.Error { return api.Describe(node.ErrUnavailable) }}
+	s := testStorer(t, d)
+	s.options.retry = 0
+	s.report.items = 3
+	s.all(t.Context(), smallUploads(t, 3))
+	err := s.report.end(t.Context())
+	require.Error(t, err)
+	assert.Equal(t, [3]int{0, 0, 3}, s.report.counts)
+}
+
+// Empty files go together with others.
+func TestEmptyFilesGoTogether(t *testing.T) {
+	d := &fakeDaemon{many: func(string, int) *api.Error { return nil }}
+	s := testStorer(t, d)
+	uploads := smallUploads(t, 2)
+	uploads = append(uploads, fileUpload(t, ""))
+	s.report.items = len(uploads)
+	s.all(t.Context(), uploads)
+	require.NoError(t, s.report.end(t.Context()))
+	assert.Len(t, d.manyOps, 3)
+	assert.Empty(t, d.ops)
 }
 
 // A signal that comes before all files were dealt with is no success, though none has
 // failed; one that comes later changes nothing.
 func TestStoppedBeforeTheEnd(t *testing.T) {
 	for _, come := range []int{3, 2} {
-		d := &fakeDaemon{refuse: func(int) *api.Error { return nil }, many: func(string) *api.Error { return nil }}
+		d := &fakeDaemon{refuse: func(int) *api.Error { return nil }, many: func(string, int) *api.Error { return nil }}
 		s := testStorer(t, d)
 		s.report.items = 3
 		s.all(t.Context(), smallUploads(t, come))

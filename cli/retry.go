@@ -10,10 +10,21 @@ import (
 	"github.com/dhtfs/dhtfs/node/api"
 )
 
+// The longest pauses between attempts.
+const (
+	longestPause = 8 * time.Second // at one thing
+	longestRest  = 3 * time.Second // between rounds: each is for many files, some of which can do with less
+)
+
 // retry calls try until it succeeds, fails for good, or limit is over, with
 // growing random pauses. again, unless nil, hears of each failure that is
 // followed by another attempt.
 func retry(ctx context.Context, limit time.Duration, again func(error), try func(attempt int) error) error {
+	return retryEvery(ctx, longestPause, limit, again, try)
+}
+
+// retryEvery is retry with pauses that do not grow beyond longest.
+func retryEvery(ctx context.Context, longest, limit time.Duration, again func(error), try func(attempt int) error) error {
 	attempt := 0
 	last := error(nil)
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
@@ -25,7 +36,7 @@ func retry(ctx context.Context, limit time.Duration, again func(error), try func
 		return struct{}{}, last
 	},
 		backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval: 250 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 8 * time.Second,
+			InitialInterval: 250 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: longest,
 		}),
 		backoff.WithMaxElapsedTime(max(limit, 1)),
 		backoff.WithNotify(func(err error, _ time.Duration) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,14 +131,14 @@ func (s *storer) all(ctx context.Context, uploads []upload) {
 		small, others = split(uploads, upload.isSmall)
 	}
 	jobs := newJobs(s.options.jobs)
-	batches := newBatches(s.options.jobs, len(small))
-	batches.run(ctx, func(from, to int) { s.many(ctx, small[from:to], jobs) })
+	var together sync.WaitGroup
+	together.Go(func() { s.small(ctx, small, jobs) })
 	for _, u := range others {
 		if !jobs.run(ctx, u.path == "" || u.info != nil && u.info.Size() > smallJob, func() { s.one(ctx, u, newStoring()) }) {
 			break
 		}
 	}
-	batches.wait()
+	together.Wait()
 	jobs.wait()
 }
 

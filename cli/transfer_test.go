@@ -35,9 +35,10 @@ type fakeDaemon struct {
 	unread  bool   // a store is refused before its content is read
 	sha256  string // of the record, when it is not the content's
 
-	// many answers for one of many files that are stored in one call; nil: there is
-	// no such call.
-	many func(name string) *api.Error
+	// many answers for one of many files that are stored in one call, attempt times
+	// before; nil: there is no such call. looked does for one of many that are asked about.
+	many   func(name string, attempt int) *api.Error
+	looked func(name string, attempt int) *api.Error
 
 	fetches atomic.Int32
 	stores  atomic.Int32
@@ -45,8 +46,9 @@ type fakeDaemon struct {
 	mu      sync.Mutex
 	offsets []string
 	stored  []byte
-	ops     []string          // of files that came alone, with their bases
-	manyOps map[string]string // of those that came together, by name
+	ops     []string            // of files that came alone, with their bases
+	manyOps map[string][]string // of those that came together, by name
+	looks   map[string]int      // how often was asked about a name with others
 }
 
 func (d *fakeDaemon) client(t *testing.T) *api.Client {
@@ -125,9 +127,20 @@ func (d *fakeDaemon) takeFile(w http.ResponseWriter, r *http.Request) {
 func (d *fakeDaemon) look(w http.ResponseWriter, r *http.Request) {
 	var request struct{ Names []string }
 	_ = json.NewDecoder(r.Body).Decode(&request)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.looks == nil {
+		d.looks = map[string]int{}
+	}
 	looked := make([]api.Looked, len(request.Names))
-	for i := range looked {
+	for i, name := range request.Names {
 		looked[i] = api.Looked{Free: true, Changes: 5}
+		if d.looked != nil {
+			if failure := d.looked(name, d.looks[name]); failure != nil {
+				looked[i] = api.Looked{Error: failure}
+			}
+		}
+		d.looks[name]++
 	}
 	answer(w, http.StatusOK, map[string]any{"names": looked})
 }
@@ -135,7 +148,9 @@ func (d *fakeDaemon) look(w http.ResponseWriter, r *http.Request) {
 func (d *fakeDaemon) takeMany(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.manyOps = map[string]string{}
+	if d.manyOps == nil {
+		d.manyOps = map[string][]string{}
+	}
 	items := []api.StoredBriefly{}
 	in := bufio.NewReader(r.Body)
 	for {
@@ -150,11 +165,11 @@ func (d *fakeDaemon) takeMany(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.Unmarshal([]byte(line), &put)
 		_, _ = in.Discard(put.Size)
-		d.manyOps[put.Name] = fmt.Sprint(put.Op, " ", put.Base)
 		item := api.StoredBriefly{Action: "stored", Copies: 1, Want: 1}
-		if failure := d.many(put.Name); failure != nil {
+		if failure := d.many(put.Name, len(d.manyOps[put.Name])); failure != nil {
 			item = api.StoredBriefly{Error: failure}
 		}
+		d.manyOps[put.Name] = append(d.manyOps[put.Name], fmt.Sprint(put.Op, " ", put.Base))
 		items = append(items, item)
 	}
 	answer(w, http.StatusOK, map[string]any{"items": items})

@@ -51,7 +51,7 @@ func total(uploads []upload) int64 {
 
 // isSmall reports whether the file goes together with others in one call.
 func (u upload) isSmall() bool {
-	return u.error == nil && u.path != "" && 0 < u.info.Size() && u.info.Size() <= api.MaxInline && checkName(u.name) == nil
+	return u.error == nil && u.path != "" && u.info.Size() <= api.MaxInline && checkName(u.name) == nil
 }
 
 // storing is one store: in every attempt it has the same operation ID and base.
@@ -204,6 +204,7 @@ func (s *storer) send(ctx context.Context, u upload, o storing) (api.Stored, err
 		if err != nil {
 			return api.Stored{}, err
 		}
+		options.Empty = before.Size() == 0
 		options.Size, options.Mode, options.Modified = before.Size(), before.Mode().Perm(), before.ModTime()
 		if before.Size() >= handOver && s.limiter == nil {
 			if stored, err := s.hand(ctx, u.name, file, options); !errors.Is(err, api.ErrNoFile) {

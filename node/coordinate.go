@@ -90,7 +90,7 @@ func (h *storeHeader) copies() int { return max(h.Replicas, h.Quorum) }
 
 // checkSize refuses content that is not as long as it was to be.
 func (h *storeHeader) checkSize(size int64) error {
-	if h.Size > 0 && size != h.Size {
+	if h.Size >= 0 && size != h.Size {
 		return fmt.Errorf("%w: %d of %d bytes came", ErrInterrupted, size, h.Size)
 	}
 	return nil

@@ -48,7 +48,7 @@ func (n *Node) StageAt(ctx context.Context, to MachineID, rec filestore.Record, 
 // StoreAs has a machine coordinate a store that is said to be of h's publisher.
 func (n *Node) StoreAs(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
 	s, err := n.net.Open(ctx, n.members.peer(to), streamStore, storeHeader{
-		Name: rec.Name, Op: rec.Op, Base: rec.Changes, IfExists: Replace, Publisher: rec.Publisher,
+		Name: rec.Name, Op: rec.Op, Base: rec.Changes, IfExists: Replace, Publisher: rec.Publisher, Size: -1,
 	})
 	if err != nil {
 		return err

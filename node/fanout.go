@@ -31,7 +31,7 @@ var errTooSlow = errors.New("took too long")
 type fanout struct {
 	node     *Node
 	name     string
-	size     int64 // 0 or less: unknown
+	size     int64 // less than 0: unknown
 	own      bool  // the chunks are made in this process: not checked again here
 	enough   func(has func(MachineID) bool) bool
 	branches []*branch

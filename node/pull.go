@@ -138,7 +138,7 @@ func (n *Node) openSource(ctx context.Context, at candidate, p *pull) (source, e
 	switch {
 	case m == n.self():
 		return n.openLocal(at, p)
-	case isSmall(p.record.Size):
+	case isSmall(p.record.Size): // and not empty, as there is something to read
 		return n.openSmall(ctx, at, p)
 	}
 	return n.openRemote(ctx, at, p)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,7 @@ import (
 	"github.com/dhtfs/dhtfs/transfer"
 )
 
-// Small content, up to smallContent bytes of known length, is one chunk. It goes
+// Small content, up to smallContent bytes of known length, is one chunk, or none. It goes
 // in calls instead of streams, on its way to the coordinator, to the voters and to
 // who fetches it: a call to a peer that is busy travels together with others of its
 // kind, see transfer.CallJoined. So what many files at once cost is not a round
@@ -24,7 +25,8 @@ const (
 	smallStore = sealTimeout + changeTimeout // what a coordinator may take
 )
 
-// smallChunk is a small content on the wire. Its SHA-256 is the record's.
+// smallChunk is a small content on the wire. Its SHA-256 is the record's. Raw is 0
+// where there is no content.
 type smallChunk struct {
 	Raw     int            `cbor:"1,keyasint"`
 	Flags   transfer.Flags `cbor:"2,keyasint,omitempty"`
@@ -35,10 +37,18 @@ func wireChunk(c transfer.Chunk) smallChunk { return smallChunk{c.Raw, c.Flags, 
 
 // chunk is what came over the wire, to be checked.
 func (s smallChunk) chunk(sum filestore.Hash) (transfer.Chunk, error) {
-	if s.Raw < 1 || s.Raw > smallContent {
+	if s.Raw < 0 || s.Raw > smallContent || s.Raw == 0 && len(s.Payload) > 0 {
 		return transfer.Chunk{}, fmt.Errorf("%w: small content of %d bytes", errBadRequest, s.Raw)
 	}
 	return transfer.Chunk{Raw: s.Raw, Flags: s.Flags, Sum: sum, Payload: s.Payload}, nil
+}
+
+// passOn writes a small content, unless there is none.
+func passOn(c transfer.Chunk, write func(transfer.Chunk) error) error {
+	if c.Raw == 0 {
+		return nil
+	}
+	return write(c)
 }
 
 // stageRequest is a stream of streamStage in a call.
@@ -62,7 +72,7 @@ type contentRequest struct {
 }
 
 // isSmall reports whether a content of so many bytes goes in calls.
-func isSmall(size int64) bool { return 0 < size && size <= smallContent }
+func isSmall(size int64) bool { return 0 <= size && size <= smallContent }
 
 // callSink stages a small content at another node, by one call once it is whole.
 type callSink struct {
@@ -111,7 +121,7 @@ func (n *Node) onStageSmall(ctx context.Context, r stageRequest, from MachineID)
 	if err != nil {
 		return err
 	}
-	if err := l.write(c); err != nil {
+	if err := passOn(c, l.write); err != nil {
 		l.abort()
 		return err
 	}
@@ -120,7 +130,7 @@ func (n *Node) onStageSmall(ctx context.Context, r stageRequest, from MachineID)
 
 // storeInCall sends a small store to its coordinator.
 func (n *Node) storeInCall(ctx context.Context, m MachineID, h storeHeader, f *feed) (reply changeReply, err error) {
-	var chunk transfer.Chunk // the feed's own
+	var chunk transfer.Chunk // the feed's own; none without content
 	t, err := f.run(ctx, func(c transfer.Chunk) error {
 		chunk = c
 		return nil
@@ -152,13 +162,13 @@ func (n *Node) onStoreSmall(ctx context.Context, r storeRequest) (changeReply, e
 		return changeReply{}, errBadRequest
 	}
 	return n.coordinateStore(ctx, r.Header, func(_ context.Context, f *fanout) (contentTrailer, error) {
-		return r.Trailer, f.write(c)
+		return r.Trailer, passOn(c, f.write)
 	})
 }
 
 // smallFeed is a small content that was read, so that it can be sent again.
 type smallFeed struct {
-	chunk   transfer.Chunk
+	chunk   transfer.Chunk // Raw is 0 where there is no content
 	trailer contentTrailer
 }
 
@@ -174,15 +184,18 @@ func (f *feed) runSmall(write func(transfer.Chunk) error) (contentTrailer, error
 		if size != f.header.Size {
 			return contentTrailer{Size: size}, nil // which is refused
 		}
-		c, err := f.encoder.Encode(raw)
-		if err != nil {
-			return contentTrailer{}, err
+		c := transfer.Chunk{Sum: sha256.Sum256(nil)}
+		var sums []filestore.Hash
+		if size > 0 {
+			if c, err = f.encoder.Encode(raw); err != nil {
+				return contentTrailer{}, err
+			}
+			sums = []filestore.Hash{c.Sum}
 		}
-		root := filestore.RootOf(size, []filestore.Hash{c.Sum})
-		f.small = &smallFeed{c, f.signed(contentTrailer{Size: size, SHA256: c.Sum, Root: root})}
+		f.small = &smallFeed{c, f.signed(contentTrailer{Size: size, SHA256: c.Sum, Root: filestore.RootOf(size, sums)})}
 		f.sent = int64(len(c.Payload))
 	}
-	return f.small.trailer, write(f.small.chunk)
+	return f.small.trailer, passOn(f.small.chunk, write)
 }
 
 // readSmall reads all there is, but no more than one byte too many.
@@ -266,7 +279,7 @@ func (n *Node) onContent(r contentRequest) (smallChunk, error) {
 		return smallChunk{}, err
 	}
 	defer func() { _ = c.Close() }()
-	if !isSmall(c.Size()) {
+	if c.Size() == 0 || !isSmall(c.Size()) {
 		return smallChunk{}, ErrBadRange
 	}
 	buf := make([]byte, c.Size())

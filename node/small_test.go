@@ -18,7 +18,9 @@ import (
 )
 
 // sized are the options of a store whose length is known.
-func sized(content []byte) node.StoreOptions { return node.StoreOptions{Size: int64(len(content))} }
+func sized(content []byte) node.StoreOptions {
+	return node.StoreOptions{Size: int64(len(content)), Empty: len(content) == 0}
+}
 
 // Many small files at once are stored and fetched by everybody, and no stream is
 // opened for any of them.
@@ -28,8 +30,11 @@ func TestManySmallFiles(t *testing.T) {
 		contents := map[string][]byte{}
 		for i := range count {
 			content := noise(uint64(i), 1+i*200)
-			if i%3 == 0 {
+			switch i % 3 {
+			case 0:
 				content = bytes.Repeat([]byte("shrinks "), 1+i*8)
+			case 1:
+				content = []byte{}
 			}
 			contents[fmt.Sprint("file ", i)] = content
 		}
@@ -91,7 +96,9 @@ func TestSmallContentOfAnotherLength(t *testing.T) {
 				_, err := m.Store(t.Context(), "name", bytes.NewReader(noise(1, 10)), node.StoreOptions{Size: size})
 				require.ErrorIs(t, err, node.ErrInterrupted)
 			}
-			_, err := m.Stat(t.Context(), "name")
+			_, err := m.Store(t.Context(), "name", bytes.NewReader(noise(1, 10)), node.StoreOptions{Empty: true})
+			require.ErrorIs(t, err, node.ErrInterrupted)
+			_, err = m.Stat(t.Context(), "name")
 			require.ErrorIs(t, err, node.ErrNotFound)
 		}
 	})

@@ -102,9 +102,6 @@ type localSink struct {
 }
 
 func (n *Node) stageHere(name string, size int64) (*localSink, error) {
-	if size <= 0 {
-		size = -1
-	}
 	l := &localSink{node: n, view: n.coding.decode.View, name: name}
 	if resumable(size) {
 		if l.stage = n.staged.take(name); l.stage != nil {

@@ -50,6 +50,9 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Version: o.Version, Size: o.Size,
 		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
 	}
+	if h.Size == 0 && !o.Empty {
+		h.Size = -1
+	}
 	if o.Modified.IsZero() {
 		o.Modified = time.Now()
 	}

@@ -61,7 +61,8 @@ type StoreOptions struct {
 	Base     uint64         // the name's change counter before the first attempt; used with Op only
 	IfExists IfExists
 	Version  filestore.OpID // with Update: the operation that wrote what may be replaced
-	Size     int64          // bytes to come; 0 or less: unknown until the end
+	Size     int64          // bytes to come; 0 or less: unknown until the end, unless Empty
+	Empty    bool           // Size is 0, and known
 	Mode     fs.FileMode    // permission bits; zero means 0644
 	Modified time.Time      // zero: now
 	Replicas int            // copies wanted; only more than the ring's N has an effect

@@ -85,7 +85,7 @@ type storeHeader struct {
 	Op        filestore.OpID `cbor:"2,keyasint"`
 	Base      uint64         `cbor:"3,keyasint"`
 	IfExists  IfExists       `cbor:"4,keyasint,omitempty"`
-	Size      int64          `cbor:"5,keyasint,omitempty"` // 0 or less: unknown
+	Size      int64          `cbor:"5,keyasint,omitempty"` // less than 0: unknown
 	Replicas  int            `cbor:"6,keyasint,omitempty"`
 	Quorum    int            `cbor:"7,keyasint,omitempty"`
 	Mode      uint32         `cbor:"8,keyasint,omitempty"`
@@ -116,7 +116,7 @@ type changeReply struct {
 // stageHeader opens the stream that brings content to one member of the group.
 type stageHeader struct {
 	Name string `cbor:"1,keyasint"`
-	Size int64  `cbor:"2,keyasint,omitempty"` // 0 or less: unknown
+	Size int64  `cbor:"2,keyasint,omitempty"` // less than 0: unknown
 	// Resume: the callee first says which chunks need not come.
 	Resume bool `cbor:"3,keyasint,omitempty"`
 }

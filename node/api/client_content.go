@@ -31,6 +31,10 @@ func (c *Client) Store(ctx context.Context, name string, content io.Reader, o no
 	query := storeQuery(name, o)
 	body := &source{Reader: content}
 	response, err := c.do(ctx, http.MethodPut, "/v1/file", query, func(r *http.Request) {
+		if o.Empty {
+			r.Body, r.ContentLength = http.NoBody, 0
+			return
+		}
 		r.Header.Set("Expect", "100-continue")
 		r.ContentLength = -1
 		if o.Size > 0 {

@@ -24,6 +24,11 @@ func (c *Client) Look(ctx context.Context, names []string) ([]Looked, error) {
 	if len(doc.Names) != len(names) {
 		return nil, fmt.Errorf("%w: %d answers about %d names", ErrInternal, len(doc.Names), len(names))
 	}
+	for i, l := range doc.Names {
+		if l.File == nil && l.Error == nil && !l.Free {
+			return nil, fmt.Errorf("%w: no answer about %q", ErrInternal, names[i])
+		}
+	}
 	return doc.Names, nil
 }
 

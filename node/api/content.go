@@ -42,7 +42,7 @@ func storeOptions(p *params) node.StoreOptions {
 func (h *Handler) store(w http.ResponseWriter, r *http.Request) error {
 	p := paramsOf(r)
 	name, o := p.name(), storeOptions(p)
-	o.Size = r.ContentLength
+	o.Size, o.Empty = r.ContentLength, r.ContentLength == 0
 	return receive(w, r, func(body io.Reader) (any, error) {
 		if p.err != nil {
 			return nil, p.err

@@ -28,7 +28,7 @@ func (h *Handler) storeFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return Reading(err)
 	}
-	o.Size = before.Size()
+	o.Size, o.Empty = before.Size(), before.Size() == 0
 	result, err := h.node.Store(r.Context(), name, NewSteadyReader(f, before, name), o)
 	if err != nil {
 		return err

@@ -185,7 +185,7 @@ func readPut(in *bufio.Reader) (line putLine, content []byte, err error) {
 }
 
 func (h *Handler) storeOne(ctx context.Context, line putLine, content []byte, o node.StoreOptions) StoredBriefly {
-	o.Op, o.Base, o.Size = line.Op, line.Base, line.Size
+	o.Op, o.Base, o.Size, o.Empty = line.Op, line.Base, line.Size, line.Size == 0
 	o.Mode, o.Modified = fs.FileMode(line.Mode).Perm(), line.Modified
 	result, err := h.node.Store(ctx, line.Name, bytes.NewReader(content), o)
 	if err != nil {

@@ -77,7 +77,7 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 	}
 	o := node.StoreOptions{
 		Op: j.op, Base: there.Record.Changes, IfExists: node.Fail,
-		Size: j.print.Size, Mode: s.mode, Modified: j.print.modified(),
+		Size: j.print.Size, Empty: j.print.Size == 0, Mode: s.mode, Modified: j.print.modified(),
 	}
 	if live {
 		o.IfExists, o.Version = node.Update, there.Record.Op

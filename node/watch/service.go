@@ -116,7 +116,7 @@ func (s *Service) start(ctx context.Context, e *entry, running *sync.WaitGroup) 
 func (s *Service) newWatcher(f Folder) *watcher {
 	log := s.cfg.Logger
 	w := &watcher{
-		folder: f, log: log, slots: s.slots, faults: newFaults(), results: make(chan result),
+		folder: f, log: log, turn: newTurn(s.slots), faults: newFaults(), results: make(chan result),
 		machine: newMachine(usualPace(), f.OnDelete == Remove, node.NewOp),
 		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog},
 	}

@@ -7,17 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
-)
-
-// How many files are published at once, for all folders together: with small ones
-// most of the time is waiting for disks that many can share, and with large ones a
-// few use up what the machine has.
-const (
-	maxSmall  = 32
-	largeCost = 8       // as many small ones as a large one is worth
-	largeFile = 1 << 20 // bytes
 )
 
 // watcher watches one folder. The goroutine of run owns all of it but status,
@@ -25,7 +14,7 @@ const (
 type watcher struct {
 	folder  Folder
 	log     *slog.Logger
-	slots   *semaphore.Weighted // of maxSmall
+	turn    *turn
 	publish *publisher
 	journal *journal
 	machine *machine
@@ -67,6 +56,8 @@ func (w *watcher) run(ctx context.Context) {
 			w.look.missed(err)
 		case r := <-w.results:
 			w.finish(r)
+		case slots := <-w.turn.came:
+			w.turn.arrived(slots)
 		case <-beat.C:
 			w.machine.retryRefused(time.Now())
 			w.look.checkRoot()
@@ -95,11 +86,12 @@ func (w *watcher) end() {
 		select {
 		case r := <-w.results:
 			w.machine.finish(r.job, r.outcome, time.Now())
-			w.slots.Release(r.job.cost())
+			w.turn.release(r.job.cost())
 		case <-idle:
 			busy = false
 		}
 	}
+	w.turn.drop()
 	w.remember()
 	w.journal.close()
 	_ = w.look.tree.events.Close()
@@ -111,7 +103,7 @@ func (w *watcher) wake(now time.Time) time.Time {
 	if len(w.machine.queue) > 0 {
 		next := w.machine.hold
 		if !next.After(now) {
-			next = now.Add(w.machine.pace.tick) // there was no slot, or somebody else's job comes first
+			next = now.Add(w.machine.pace.tick) // there was no slot, or another job comes first
 		}
 		at = earlier(at, next)
 	}
@@ -130,15 +122,16 @@ func earlier(a, b time.Time) time.Time {
 
 // dispatch hands jobs to workers as long as there are any of both.
 func (w *watcher) dispatch(ctx context.Context, now time.Time) {
+	defer w.turn.drop()
 	root, there := w.look.root()
 	for there && len(w.machine.queue) > 0 {
 		cost := costOf(w.machine.queue[0].seen.Size)
-		if !w.slots.TryAcquire(cost) {
+		if !w.turn.take(ctx, cost, &w.workers) {
 			return
 		}
 		j, ok := w.machine.next(now)
 		if !ok {
-			w.slots.Release(cost)
+			w.turn.release(cost)
 			return
 		}
 		w.remember() // that it is begun
@@ -146,22 +139,11 @@ func (w *watcher) dispatch(ctx context.Context, now time.Time) {
 	}
 }
 
-// costOf is how many slots a file takes.
-func costOf(size int64) int64 {
-	if size >= largeFile {
-		return largeCost
-	}
-	return 1
-}
-
-// cost is how many slots the job takes.
-func (j *job) cost() int64 { return costOf(j.print.Size) }
-
 // finish takes the outcome of a job, and logs what is news.
 func (w *watcher) finish(r result) {
 	before := w.machine.ring
 	w.machine.finish(r.job, r.outcome, time.Now())
-	w.slots.Release(r.job.cost())
+	w.turn.release(r.job.cost())
 	name, f := printable(w.folder.name(r.job.path)), r.outcome.fault
 	switch {
 	case before == nil && w.machine.ring != nil:
