@@ -153,13 +153,14 @@ func (g *generation) replay() error {
 	if err != nil {
 		return err
 	}
+	file := make([]byte, size) // at once: a disk may be slow, and no journal is large
+	if n, err := g.file.ReadAt(file, 0); n < len(file) {
+		return err
+	}
 	for {
-		record, err := g.read(g.end, size)
-		if err != nil {
-			return err
-		}
+		record := g.recordAt(file, g.end)
 		if record == nil {
-			return g.nothingAfter(size)
+			return g.nothingAfter(file)
 		}
 		if err := g.redo(record); err != nil {
 			return err
@@ -180,28 +181,31 @@ func (g *generation) clear() error {
 	return g.save(make([]byte, journalBlock))
 }
 
-// read returns the record at an offset of a file of some size; nil: there is no whole
-// one.
-func (g *generation) read(at, size int64) ([]byte, error) {
+// recordAt returns the record at an offset of the file; nil: there is no whole one.
+func (g *generation) recordAt(file []byte, at int64) []byte {
+	size := int64(len(file))
 	if at+journalBlock > size {
-		return nil, nil
+		return nil
 	}
-	var head [recordHead]byte
-	if _, err := g.file.ReadAt(head[:], at); err != nil {
-		return nil, err
-	}
-	length := int64(binary.BigEndian.Uint32(head[:]))
+	length := int64(binary.BigEndian.Uint32(file[at:]))
 	if length == 0 || at+recordSize(length) > size {
-		return nil, nil
+		return nil
 	}
-	record := make([]byte, recordSize(length))
-	if n, err := g.file.ReadAt(record, at); n < len(record) {
-		return nil, err
-	}
+	record := file[at : at+recordSize(length)]
 	if binary.BigEndian.Uint32(record[len(record)-recordTail:]) != g.sum(at, record) {
-		return nil, nil
+		return nil
 	}
-	return record, nil
+	return record
+}
+
+// nothingAfter makes sure that there is no record behind the last whole one.
+func (g *generation) nothingAfter(file []byte) error {
+	for at := g.end + journalBlock; at < int64(len(file)); at += journalBlock {
+		if g.recordAt(file, at) != nil {
+			return fmt.Errorf("%w: generation %d of the journal at %d, before a record at %d", errDamagedTable, g.number, g.end, at)
+		}
+	}
+	return nil
 }
 
 // redo remembers what the record at the end changes.
@@ -247,18 +251,4 @@ func (r *recordReader) take(n uint64) []byte {
 	taken := r.rest[:n]
 	r.rest = r.rest[n:]
 	return taken
-}
-
-// nothingAfter makes sure that there is no record behind the last whole one.
-func (g *generation) nothingAfter(size int64) error {
-	for at := g.end + journalBlock; at < size; at += journalBlock {
-		record, err := g.read(at, size)
-		if err != nil {
-			return err
-		}
-		if record != nil {
-			return fmt.Errorf("%w: generation %d of the journal at %d, before a record at %d", errDamagedTable, g.number, g.end, at)
-		}
-	}
-	return nil
 }

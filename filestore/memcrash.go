@@ -27,6 +27,7 @@ func (d *MemDisk) Crash(rng *rand.Rand) {
 		d.tab = d.tab.crash(rng)
 	}
 	d.holder = nil
+	d.life++
 }
 
 // settle makes c durable.
@@ -87,6 +88,9 @@ func (f *memFile) sync() error {
 	f.disk.linger()
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	if err := f.dead("sync"); err != nil {
+		return err
+	}
 	n := f.node
 	if err := f.disk.check(OpSync, f.path); err != nil {
 		for i := range n.writes {

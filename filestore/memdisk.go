@@ -38,6 +38,7 @@ type MemDisk struct {
 	pending  []*memChange // of directories, not yet durable, in order
 	tab      *memTable
 	holder   *int // whoever holds the lock
+	life     int  // how often the power went
 	used     int64
 	capacity int64
 	fault    func(Op, string) error
@@ -218,7 +219,7 @@ func (d *MemDisk) open(path string) (file, error) {
 	if n.entries != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
-	return &memFile{disk: d, node: n, path: path}, nil
+	return &memFile{disk: d, node: n, path: path, life: d.life}, nil
 }
 
 func (d *MemDisk) create(path string) (file, error) {
@@ -226,14 +227,14 @@ func (d *MemDisk) create(path string) (file, error) {
 	if err := d.add(OpCreate, path, n); err != nil {
 		return nil, err
 	}
-	return &memFile{disk: d, node: n, path: path}, nil
+	return &memFile{disk: d, node: n, path: path, life: d.life}, nil
 }
 
 // What is edited takes none of the disk's capacity, as the table does not.
 func (d *MemDisk) edit(path string) (editable, error) {
 	n := &memNode{mode: 0o600, modified: time.Now(), free: true}
 	if err := d.add(OpCreate, path, n); err == nil {
-		return &memFile{disk: d, node: n, path: path}, nil
+		return &memFile{disk: d, node: n, path: path, life: d.life}, nil
 	} else if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -243,7 +244,7 @@ func (d *MemDisk) edit(path string) (editable, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &memFile{disk: d, node: n, path: path}, nil
+	return &memFile{disk: d, node: n, path: path, life: d.life}, nil
 }
 
 func (d *MemDisk) mkdir(path string) error {

@@ -13,6 +13,7 @@ type memFile struct {
 	disk *MemDisk
 	node *memNode
 	path string
+	life int // of the disk, when it was opened
 }
 
 func (f *memFile) Write(p []byte) (int, error) { return f.write(p, -1) }
@@ -27,6 +28,9 @@ func (f *memFile) write(p []byte, from int) (int, error) {
 	}
 	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	if err := f.dead("write"); err != nil {
+		return 0, err
+	}
 	if from < 0 {
 		from = len(n.data)
 	}
@@ -101,6 +105,15 @@ func (f *memFile) attr() ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", f.path, fs.ErrNotExist)
 	}
 	return slices.Clone(f.node.attr), nil
+}
+
+// dead fails for a file that was open when the power went: whoever wrote to it is no
+// more, and may only still be closed.
+func (f *memFile) dead(op string) error {
+	if f.life == f.disk.life {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.path, Err: fs.ErrClosed}
 }
 
 func (f *memFile) uncache() {}
