@@ -45,7 +45,7 @@ var table = []mutant{
 	},
 	{
 		"damage inside the journal is told from its torn end", "filestore/generation.go",
-		"return g.nothingAfter(size)", "return nil",
+		"return g.nothingAfter(file)", "return nil",
 		"./filestore", "TestJournalTornOrDamaged",
 	},
 	{
