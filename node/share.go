@@ -27,8 +27,10 @@ import (
 // the follower up, and where the follower has more of the content, from an earlier
 // attempt.
 //
-// A leader's file stays open until its last follower is done; who comes until then
-// follows, too.
+// A leader's file is closed before its save returns, as its owner may then run it, or
+// unmount what it is on. Only who waits for the last chunk, or reads one, is waited
+// for: most followers are that close behind. Those further behind get the rest from a
+// holder, one of them for all.
 type sharing struct {
 	mu      sync.Mutex
 	leaders map[contentID]*leader
@@ -42,9 +44,9 @@ type contentID struct {
 
 // leader is a save whose file others may read. All but the file belongs to sharing.mu.
 type leader struct {
-	file Target
+	file  Target
+	users sync.WaitGroup // followers that wait for a chunk or read one; none comes once it has ended
 
-	users   int // that need the file open
 	begun   bool
 	ended   bool
 	failed  bool             // for want of a holder
@@ -67,6 +69,7 @@ type saver struct {
 	pull *pull
 	file Target
 	lead *leader // that it follows
+	uses bool    // it is among the users of lead
 	own  *leader // it leads, or has led
 	buf  []byte
 
@@ -89,16 +92,16 @@ func (s *sharing) join(p *pull, file Target) *saver {
 // leave ends the save with what became of it.
 func (v *saver) leave(err error) {
 	v.stopFollowing()
-	if v.own == nil {
-		_ = v.file.Close()
-		return
+	if v.own != nil {
+		_, target := errors.AsType[*TargetError](err)
+		v.tell(func(l *leader) {
+			l.ended = true
+			l.failed = err != nil && !target && v.pull.ctx.Err() == nil
+			delete(v.all.leaders, v.contentID())
+		})
+		v.own.users.Wait()
 	}
-	_, target := errors.AsType[*TargetError](err)
-	v.tell(func(l *leader) {
-		l.ended = true
-		l.failed = err != nil && !target && v.pull.ctx.Err() == nil
-	})
-	v.all.release(v.contentID(), v.own)
+	_ = v.file.Close()
 }
 
 func (v *saver) contentID() contentID {
@@ -111,12 +114,11 @@ func (v *saver) follow() {
 	s, id := v.all, v.contentID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.leaders[id]; l != nil && (!l.ended || l.next > v.pull.next) {
-		l.users++
+	if l := s.leaders[id]; l != nil {
 		v.lead, v.since, v.mine, v.its = l, time.Now(), v.wrote, l.wrote
 		return
 	}
-	v.own = &leader{file: v.file, users: 1}
+	v.own = &leader{file: v.file}
 	if s.leaders == nil {
 		s.leaders = map[contentID]*leader{}
 	}
@@ -129,28 +131,22 @@ func (v *saver) stopFollowing() {
 	if l == nil {
 		return
 	}
+	v.letGo()
 	v.lead = nil
 	v.all.mu.Lock()
+	defer v.all.mu.Unlock()
 	for _, label := range l.from {
 		if !slices.Contains(v.pull.from, label) {
 			v.pull.from = append(v.pull.from, label)
 		}
 	}
-	v.all.mu.Unlock()
-	v.all.release(v.contentID(), l)
 }
 
-// release ends one use of a leader's file. The last closes it.
-func (s *sharing) release(id contentID, l *leader) {
-	s.mu.Lock()
-	l.users--
-	last := l.users == 0
-	if last && s.leaders[id] == l {
-		delete(s.leaders, id)
-	}
-	s.mu.Unlock()
-	if last {
-		_ = l.file.Close()
+// letGo tells the leader that its file is not used for now.
+func (v *saver) letGo() {
+	if v.uses {
+		v.uses = false
+		v.lead.users.Done()
 	}
 }
 
@@ -210,8 +206,8 @@ func (v *saver) isWriting(since time.Time) {
 	}
 }
 
-// await waits until the leader's file has the next chunk. False: nobody is followed
-// any more, or the fetch has ended.
+// await waits until the leader's file has the next chunk, and stays open until letGo.
+// False: nobody is followed any more, or the fetch has ended.
 func (v *saver) await() bool {
 	for v.lead != nil && v.pull.ctx.Err() == nil {
 		state, changed := v.look()
@@ -231,6 +227,7 @@ func (v *saver) await() bool {
 			}
 		}
 	}
+	v.letGo()
 	return false
 }
 
@@ -249,8 +246,12 @@ func (v *saver) look() (outlook, <-chan struct{}) {
 	v.all.mu.Lock()
 	defer v.all.mu.Unlock()
 	l, next := v.lead, v.pull.next
+	if !v.uses && !l.ended {
+		l.users.Add(1)
+		v.uses = true
+	}
 	switch {
-	case l.next > next:
+	case v.uses && l.next > next:
 		if l.hashes != nil {
 			v.pull.hashes = l.hashes
 		}
@@ -282,8 +283,9 @@ func (v *saver) heldUp() bool {
 	return its > passed/2 && its > 2*mine
 }
 
-// read reads the next chunk out of the leader's file.
+// read reads the next chunk out of the leader's file, which await has kept open.
 func (v *saver) read() ([]byte, error) {
+	defer v.letGo()
 	at := v.pull.next * filestore.ChunkSize
 	n := min(filestore.ChunkSize, v.pull.record.Size-at)
 	if v.buf == nil {
