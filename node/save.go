@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -57,6 +58,7 @@ func (f *Fetched) save(v *saver) (kept int64, err error) {
 		return 0, err
 	}
 	whole := sha256.New()
+	v.isWriting(time.Now()) // its disk holds followers up as much when it is read
 	if kept, err = f.keep(v.file, whole); err != nil {
 		return 0, err
 	}

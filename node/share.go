@@ -53,7 +53,7 @@ type leader struct {
 	next    int64            // the file has the chunks before this one
 	hashes  []filestore.Hash // of all chunks; set when it begins, nil where there is no list
 	from    []string         // nodes that the chunks came from
-	writing time.Time        // since when a chunk is being written; zero: none is
+	writing time.Time        // since when a chunk is being written, or what was there before is read; zero: neither
 	wrote   time.Duration    // that it took to write the others
 	changed chan struct{}    // closed at the next change; nil: nobody waits
 }

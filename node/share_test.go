@@ -74,6 +74,7 @@ type saveFile struct {
 	*os.File
 	have    []byte                // of an earlier attempt
 	onWrite func(chunk int) error // nil: nothing happens
+	onRead  func() error          // the same
 	chunks  int
 	kept    int64
 	from    []string
@@ -104,6 +105,11 @@ func (f *saveFile) Write(p []byte) (int, error) {
 }
 
 func (f *saveFile) ReadAt(p []byte, at int64) (int, error) {
+	if f.onRead != nil {
+		if err := f.onRead(); err != nil {
+			return 0, err
+		}
+	}
 	f.reads.Add(1)
 	defer f.reads.Add(-1)
 	return f.File.ReadAt(p, at)
@@ -292,6 +298,20 @@ func TestASlowDiskOfTheLeaderHoldsNobodyUp(t *testing.T) {
 			cancel()
 		})
 	}
+}
+
+// The same while a leader reads what an earlier attempt has left.
+func TestALeaderThatReadsWhatItHasHoldsNobodyUp(t *testing.T) {
+	crowded(t, oneName, 2*sharedSize, func(c *crowd) {
+		ctx, cancel := context.WithCancel(c.Context())
+		hangs := func() error { <-ctx.Done(); return ctx.Err() }
+		lead := c.file(&saveFile{have: c.content[:4*filestore.ChunkSize], onRead: hangs})
+		c.saves.Go(func() { assert.ErrorIs(c, c.save(ctx, "file", lead), context.Canceled) })
+		f := c.saveAt(time.Millisecond, "file", &saveFile{})
+		time.Sleep(2*sharedTime + 5*time.Second)
+		assert.True(c, f.ended.Load(), "the follower has ended")
+		cancel()
+	})
 }
 
 // What an earlier attempt has left is kept, whoever is followed.
