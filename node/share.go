@@ -59,7 +59,8 @@ type leader struct {
 }
 
 // The disk of a leader's file holds a follower up when, for so long, writing to it
-// took more than half of the time, and more than twice what the follower took.
+// took more than half of the time, and more than twice what the follower took, or when
+// reading one chunk takes so long.
 const patienceWithLeader = 2 * time.Second
 
 // saver is one save: it leads, follows, or has no part in the sharing. It is used by
@@ -283,7 +284,9 @@ func (v *saver) heldUp() bool {
 	return its > passed/2 && its > 2*mine
 }
 
-// read reads the next chunk out of the leader's file, which await has kept open.
+// read reads the next chunk out of the leader's file, which await has kept open. The
+// leader does not wait for a read that was given up: an os.File that is closed keeps its
+// descriptor until that ends.
 func (v *saver) read() ([]byte, error) {
 	defer v.letGo()
 	at := v.pull.next * filestore.ChunkSize
@@ -291,9 +294,14 @@ func (v *saver) read() ([]byte, error) {
 	if v.buf == nil {
 		v.buf = make([]byte, n)
 	}
-	if _, err := v.lead.file.ReadAt(v.buf[:n], at); err != nil {
+	from, buf := v.lead.file, v.buf[:n]
+	_, givenUp, err := patiently(v.pull, patienceWithLeader, func() (int, error) { return from.ReadAt(buf, at) }, func(int, error) {})
+	if givenUp {
+		v.buf = nil // it is written to when the disk answers
+	}
+	if err != nil {
 		return nil, fmt.Errorf("chunk %d: %w", v.pull.next, err)
 	}
 	v.pull.next++
-	return v.buf[:n], nil
+	return buf, nil
 }

@@ -314,6 +314,26 @@ func TestALeaderThatReadsWhatItHasHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// A follower does not wait for a disk that does not let it read, nor does the leader for
+// such a follower, and who cancels it waits for nothing.
+func TestALeadersFileThatCannotBeReadHoldsNobodyUp(t *testing.T) {
+	crowded(t, oneName, 3*sharedSize+sharedSlack, func(c *crowd) {
+		answer := make(chan struct{})
+		lead := c.saveAt(0, "file", &saveFile{onRead: func() error { <-answer; return nil }})
+		f := c.saveAt(time.Millisecond, "file", &saveFile{})
+		ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+		defer cancel()
+		cancelled := c.file(&saveFile{})
+		c.saves.Go(func() { assert.ErrorIs(c, c.save(ctx, "file", cancelled), context.DeadlineExceeded) })
+		time.Sleep(1500 * time.Millisecond)
+		assert.True(c, cancelled.ended.Load(), "at once")
+		time.Sleep(2*sharedTime + 5*time.Second)
+		assert.True(c, lead.ended.Load(), "the leader has ended")
+		assert.True(c, f.ended.Load(), "and the follower")
+		close(answer)
+	})
+}
+
 // What an earlier attempt has left is kept, whoever is followed.
 func TestFollowersKeepWhatTheyHave(t *testing.T) {
 	crowded(t, oneName, sharedSize, func(c *crowd) { // less than the leader
