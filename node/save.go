@@ -30,7 +30,8 @@ type Target interface {
 // SHA-256 of its record. Until then it may hold bytes that nobody has checked.
 //
 // Save takes the file over and has closed it when it returns. Until then others that
-// save the same content may read it, see sharing.
+// save the same content may read it, see sharing, if the fetch is Lazy: otherwise it
+// has asked a holder already.
 //
 // Reading every byte of a content once is less than half the work of checking each
 // chunk too, so the chunks' own hashes are only asked when the whole is wrong: they

@@ -81,10 +81,11 @@ type saver struct {
 }
 
 // join begins to save what p pulls in a file, which the saver takes over. The file may
-// have the chunks before the next already.
+// have the chunks before the next already. Who reads from a holder already goes on so:
+// a source gives out its chunks one after the other, and none can be left out.
 func (s *sharing) join(p *pull, file Target) *saver {
 	v := &saver{all: s, pull: p, file: file}
-	if p.next < p.last && !p.node.store.Holds(p.record.Name, p.record.SHA256) {
+	if p.next < p.last && p.current == nil && !p.node.store.Holds(p.record.Name, p.record.SHA256) {
 		v.follow()
 	}
 	return v

@@ -75,7 +75,9 @@ type saveFile struct {
 	have    []byte                // of an earlier attempt
 	onWrite func(chunk int) error // nil: nothing happens
 	onRead  func() error          // the same
+	eager   bool                  // a holder is asked before the save begins
 	chunks  int
+	mended  int // writes of chunks that were wrong
 	kept    int64
 	from    []string
 	took    time.Duration
@@ -115,6 +117,11 @@ func (f *saveFile) ReadAt(p []byte, at int64) (int, error) {
 	return f.File.ReadAt(p, at)
 }
 
+func (f *saveFile) WriteAt(p []byte, at int64) (int, error) {
+	f.mended++
+	return f.File.WriteAt(p, at)
+}
+
 func (f *saveFile) Close() error {
 	if f.reads.Load() > 0 {
 		return errBusy
@@ -129,7 +136,7 @@ var errBusy = errors.New("closed while it is read")
 func (c *crowd) save(ctx context.Context, name string, f *saveFile) error {
 	defer f.ended.Store(true)
 	start := time.Now()
-	x, err := c.by.Fetch(ctx, name, node.FetchOptions{Offset: int64(len(f.have)), Lazy: true})
+	x, err := c.by.Fetch(ctx, name, node.FetchOptions{Offset: int64(len(f.have)), Lazy: !f.eager})
 	if err != nil {
 		return err
 	}
@@ -352,6 +359,18 @@ func TestFollowersKeepWhatTheyHave(t *testing.T) {
 		c.saves.Wait()
 		assert.EqualValues(c, 9*filestore.ChunkSize, f.kept)
 		assert.Less(c, f.took, sharedTime*6/10, "it does not wait for the leader")
+	})
+}
+
+// Who has begun to read from a holder goes on with it, whoever else saves the same.
+func TestWhoReadsFromAHolderDoesNotFollow(t *testing.T) {
+	crowded(t, oneName, sharedSize*3/2+sharedSlack, func(c *crowd) {
+		ctx, cancel := context.WithTimeout(c.Context(), sharedTime/2)
+		defer cancel()
+		f := c.saveAt(time.Millisecond, "file", &saveFile{eager: true})
+		require.ErrorIs(c, c.save(ctx, "file", c.file(&saveFile{})), context.DeadlineExceeded)
+		c.saves.Wait()
+		assert.Zero(c, f.mended, "chunks in the wrong place")
 	})
 }
 
