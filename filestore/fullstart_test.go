@@ -42,7 +42,7 @@ func TestStartWithAFullDisk(t *testing.T) {
 	}
 }
 
-// After a power failure files may be torn, and are written again from the table:
+// After a power failure files may be torn, and are written again from the journal:
 // in the space that was set aside, if there is no other.
 func TestTornFilesOnAFullDisk(t *testing.T) {
 	data := content(1, 3000)

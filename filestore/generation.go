@@ -49,6 +49,8 @@ type generation struct {
 	salt   [16]byte
 	end    int64 // of the last record
 	changes
+
+	carried int64 // bytes of its records that were of the generation before
 }
 
 // beginGeneration begins an empty generation, durably, over whatever the file holds.
@@ -74,7 +76,7 @@ func readHead(f editable) (*generation, error) {
 		if _, err := f.ReadAt(head, at); errors.Is(err, io.EOF) {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, unreadable(err)
 		}
 		body, sum := head[:headSize-4], head[headSize-4:]
 		if !bytes.HasPrefix(body, []byte(headMagic)) || binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
@@ -155,7 +157,7 @@ func (g *generation) replay() error {
 	}
 	file := make([]byte, size) // at once: a disk may be slow, and no journal is large
 	if n, err := g.file.ReadAt(file, 0); n < len(file) {
-		return err
+		return unreadable(err)
 	}
 	for {
 		record := g.recordAt(file, g.end)
@@ -169,12 +171,21 @@ func (g *generation) replay() error {
 	}
 }
 
-// clear overwrites the beginning of a torn record at the end, durably.
+// unreadable is what an error of reading a journal says about it.
+func unreadable(err error) error {
+	if isPassing(err) {
+		return err
+	}
+	return fmt.Errorf("%w: journal: %w", errDamagedTable, err)
+}
+
+// clear overwrites the beginning of a torn record at the end. What was replayed, and
+// what is overwritten, is durable then.
 func (g *generation) clear() error {
 	head := make([]byte, recordHead)
 	switch n, err := g.file.ReadAt(head, g.end); {
 	case n == 0 && errors.Is(err, io.EOF), err == nil && binary.BigEndian.Uint32(head) == 0:
-		return nil
+		return g.file.syncData()
 	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	}
@@ -198,10 +209,11 @@ func (g *generation) recordAt(file []byte, at int64) []byte {
 	return record
 }
 
-// nothingAfter makes sure that there is no record behind the last whole one.
+// nothingAfter makes sure that there is no record behind the last whole one. Large ones
+// are not looked for: what looks like their beginning, in content, would take too long.
 func (g *generation) nothingAfter(file []byte) error {
 	for at := g.end + journalBlock; at < int64(len(file)); at += journalBlock {
-		if g.recordAt(file, at) != nil {
+		if g.recordAt(file[:min(int64(len(file)), at+keepRecord)], at) != nil {
 			return fmt.Errorf("%w: generation %d of the journal at %d, before a record at %d", errDamagedTable, g.number, g.end, at)
 		}
 	}

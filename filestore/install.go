@@ -53,7 +53,7 @@ func (s *Store) dress(f file, at string, e *entry) {
 	}
 }
 
-// placing is a small content that the table has, on its way to its file: by way of
+// placing is a small content that the journal has, on its way to its file: by way of
 // temp, in the same directory. undressed says what the file has to do without, err
 // why there is none; they are the disk's to fill in.
 type placing struct {
@@ -64,7 +64,7 @@ type placing struct {
 	err           error
 }
 
-// install makes the file of a small content that the table has. Those that come
+// install makes the file of a small content that the journal has. Those that come
 // while others are being made wait for these and are then made together: a
 // directory is changed by one at a time in any case.
 func (s *Store) install(visible string, e *entry, content []byte) error {
@@ -162,7 +162,7 @@ func installIn(dir *os.Root, p *placing) (undressed, err error) {
 }
 
 // ReadSmall returns the content of name whose SHA-256 is sum, if it is accepted, no
-// longer than limit and easily had: from the table, or from its file by one look. The
+// longer than limit and easily had: from the journal, or from its file by one look. The
 // bytes have been checked. Otherwise ok is false, which says nothing: Open tells.
 func (s *Store) ReadSmall(name string, sum Hash, limit int64) (content []byte, ok bool) {
 	if s.begin() != nil {

@@ -21,8 +21,8 @@ import (
 //
 // At any instant one generation is active and at most one frozen, the one before. So
 // beside a table that has applied generation n there are n+1 and perhaps n+2, and
-// anything else is damage: a journal that is lost, or one of another table. A key's
-// value is that in the active generation, else that in the frozen one, else that in
+// anything else is damage: a journal that is lost, or one of another time. (That n+2 is
+// lost cannot be told from that it never was.) A key's value is that in the active generation, else that in the frozen one, else that in
 // the table.
 //
 // Content that is still needed when its generation is to be applied is appended to the
@@ -32,14 +32,20 @@ type journal struct {
 	files [2]editable
 	turn  chan struct{} // holds one token while somebody appends, or begins a generation
 	buf   []byte        // of whoever has the turn
+	step  int           // changes that the table applies in one commit
 
 	mu     sync.RWMutex
 	active *generation
 	frozen *generation // nil: none
+	stuck  bool        // the table had no room for what is frozen
 }
 
 // keyApplied is the key of the last generation that the table has.
 var keyApplied = []byte{prefixStore, 'j'}
+
+// checkpointStep is how many changes the table below applies at a time: in a large one
+// each may be on a page of its own, and a commit must not take too long.
+const checkpointStep = 2048
 
 // keepRecord is up to which size the memory of a record is kept for the next one.
 const keepRecord = 1 << 20
@@ -49,7 +55,7 @@ func journalFile(n uint64) string { return fmt.Sprintf("journal-%d", n%2) }
 // openJournal opens the journal of a table, or begins one where there is none yet.
 // errDamagedTable: one that should be there is not, or is not whole.
 func openJournal(d Disk, inner table) (_ *journal, err error) {
-	j := &journal{inner: inner, turn: make(chan struct{}, 1)}
+	j := &journal{inner: inner, turn: make(chan struct{}, 1), step: checkpointStep}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, j.closeFiles())
@@ -87,7 +93,11 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 		if value != nil || there[1] != nil {
 			return nil, fmt.Errorf("%w: generation %d of the journal is lost", errDamagedTable, applied+1)
 		}
-		if there[0], err = beginGeneration(applied+1, j.files[(applied+1)%2]); err != nil {
+		err := orGiveBack(d, func() (err error) {
+			there[0], err = beginGeneration(applied+1, j.files[(applied+1)%2])
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -100,7 +110,7 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 		}
 		j.frozen, j.active = j.active, g
 	}
-	if err := j.active.clear(); err != nil {
+	if err := orGiveBack(d, j.active.clear); err != nil {
 		return nil, err
 	}
 	if value != nil {
@@ -138,11 +148,12 @@ func (j *journal) generations() []*generation {
 	return []*generation{j.active, j.frozen}
 }
 
-// size returns how many bytes the active generation has.
-func (j *journal) size() int64 {
+// size returns how many bytes the active generation has, without content that it has
+// taken over, and whether the table finds no room for what was frozen before.
+func (j *journal) size() (bytes int64, stuck bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return j.active.end - journalStart
+	return j.active.end - j.active.carried - journalStart, j.stuck
 }
 
 func (j *journal) get(key []byte) ([]byte, error) {
@@ -275,9 +286,9 @@ func (j *journal) forget(keep func(key []byte) bool) {
 	}
 }
 
-// checkpoint has the table below apply the frozen generation, if there is one. One at a
-// time, and not while somebody freezes. When it fails with ErrNoSpace it can be tried
-// again.
+// checkpoint has the table below apply the frozen generation, if there is one: step by
+// step, as what is applied and still frozen, or replayed, is the same. One at a time, and
+// not while somebody freezes. When it fails with ErrNoSpace it can be tried again.
 func (j *journal) checkpoint() error {
 	g := j.frozen
 	if g == nil {
@@ -286,18 +297,24 @@ func (j *journal) checkpoint() error {
 	if err := j.carry(g); err != nil {
 		return err
 	}
-	writes := []write{{keyApplied, binary.BigEndian.AppendUint64(nil, g.number)}}
+	var writes []write
 	for _, c := range g.changes {
 		if c.content.size == 0 {
 			writes = append(writes, write{c.key, c.value})
 		}
 	}
-	if err := j.inner.apply(writes); err != nil {
-		return err
+	writes = append(writes, write{keyApplied, binary.BigEndian.AppendUint64(nil, g.number)}) // the last
+	for step := range slices.Chunk(writes, j.step) {
+		if err := j.inner.apply(step); err != nil {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			j.stuck = errors.Is(err, ErrNoSpace)
+			return err
+		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.frozen = nil
+	j.frozen, j.stuck = nil, false
 	return nil
 }
 
@@ -315,5 +332,12 @@ func (j *journal) carry(g *generation) error {
 		}
 		writes = append(writes, write{c.key, value})
 	}
-	return j.append(writes)
+	before := j.active.end
+	if err := j.append(writes); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.active.carried += j.active.end - before
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"runtime"
 	"slices"
 	"sync"
@@ -24,7 +25,11 @@ func openTestJournal(d *MemDisk) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openJournal(d, inner)
+	j, err := openJournal(d, inner)
+	if err == nil {
+		j.step = 3
+	}
+	return j, err
 }
 
 // journalRun changes a journal at random beside a map that does the same.
@@ -315,7 +320,8 @@ func TestCheckpointWithoutRoom(t *testing.T) {
 	require.NoError(t, s.Flush())
 	require.Nil(t, s.tab.frozen)
 	require.NoError(t, s.Close())
-	require.Zero(t, s.tab.size())
+	size, _ := s.tab.size()
+	require.Zero(t, size)
 	s, err = Open(o)
 	require.NoError(t, err)
 	for _, name := range []string{"0", "1", "2"} {
@@ -323,6 +329,77 @@ func TestCheckpointWithoutRoom(t *testing.T) {
 	}
 	requireContent(t, s, "c", []byte("c"))
 	require.NoError(t, s.Close())
+}
+
+// Content whose file cannot be made stays in the journal, and is no reason to flush
+// again and again.
+func TestContentThatStaysInTheJournal(t *testing.T) {
+	d := NewMemDisk()
+	o := Options{Disk: d, Positions: testPositions, Small: ChunkSize}
+	s, err := Open(o)
+	require.NoError(t, err)
+	d.SetFault(func(op Op, p string) error {
+		if op == OpCreate && isTemp(path.Base(p)) {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	data := content(1, 1000)
+	require.ErrorIs(t, put(s, ballot(1), "a", data), syscall.EMFILE)
+	d.SetFault(nil)
+	for i := range 5 {
+		require.NoError(t, put(s, ballot(1), fmt.Sprint(i), content(2, 1000)))
+		require.NoError(t, s.Flush())
+		size, _ := s.tab.size()
+		require.Zero(t, size)
+	}
+	require.Equal(t, 1, len(s.tab.active.changes))
+	d.mu.Lock()
+	d.holder = nil // the process is killed
+	d.mu.Unlock()
+	s, err = Open(o)
+	require.NoError(t, err)
+	requireContent(t, s, "a", data)
+	require.NoError(t, s.Close())
+}
+
+// A start has something to write down when files were deleted before, and does it in
+// the space that was set aside where there is no other.
+func TestStartSpendsTheReserve(t *testing.T) {
+	d := NewMemDisk()
+	o := Options{Disk: d, Positions: testPositions}
+	s, err := Open(o)
+	require.NoError(t, err)
+	require.NoError(t, put(s, ballot(1), "a", []byte("a")))
+	require.NoError(t, accept(s, ballot(2), Record{Name: "a", Deleted: true}))
+	require.NoError(t, s.Close())
+	given := false
+	d.SetFault(func(op Op, p string) error {
+		switch {
+		case op == OpRemove && p == reserveFile:
+			given = true
+		case op == OpCommit && !given:
+			return ErrNoSpace
+		}
+		return nil
+	})
+	s, err = Open(o)
+	require.NoError(t, err)
+	require.True(t, given)
+	requireContent(t, s, "a", nil)
+	require.NoError(t, s.Close())
+}
+
+// A sector that cannot be read is damage of the journal.
+func TestUnreadableJournal(t *testing.T) {
+	d, _ := aJournal(t, 2)
+	failing(d, OpRead, "journal", syscall.EIO)
+	_, err := openTestJournal(d)
+	require.ErrorIs(t, err, errDamagedTable)
+	failing(d, OpRead, "journal", syscall.EMFILE)
+	_, err = openTestJournal(d)
+	require.ErrorIs(t, err, syscall.EMFILE)
+	require.NotErrorIs(t, err, errDamagedTable)
 }
 
 // A table that does not take a checkpoint for another reason may have it or not.

@@ -113,12 +113,17 @@ func (s *Store) loadCounter() error {
 		return fmt.Errorf("%w: ballot counter", errDamagedTable)
 	}
 	last := binary.BigEndian.Uint64(value)
-	limit := last + counterBlock
-	err = s.tab.apply([]write{counterWrite(limit)})
-	if errors.Is(err, ErrNoSpace) || limit < last {
-		limit, err = last, nil // when it is asked for
+	s.counter.last, s.counter.limit = last, last
+	if last > math.MaxUint64-2*counterBlock {
+		return nil // NextCounter says it
 	}
-	s.counter.last, s.counter.limit = last, limit
+	err = s.tab.apply([]write{counterWrite(last + counterBlock)})
+	switch {
+	case errors.Is(err, ErrNoSpace):
+		return nil // they are reserved when one is asked for
+	case err == nil:
+		s.counter.limit += counterBlock
+	}
 	return err
 }
 

@@ -46,11 +46,12 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 	if err := s.quarantine(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("cannot quarantine", "path", s.disk.path(at), "err", err)
 	}
+	content := write{key: contentKey(e.File)} // there may be some whose file could not be made
 	e.Held, e.File = false, ""
 	key := registerKey(c.name)
 	value, err := e.encode(key)
 	if err == nil {
-		err = s.commit(write{key, value})
+		err = s.commit(write{key, value}, content)
 	}
 	if errors.Is(err, ErrDegraded) {
 		err = nil // remembered all the same, until the next Open finds it again

@@ -56,6 +56,16 @@ func (s *Store) apply(writes []write) error {
 	return s.orSpend(func() error { return s.tab.apply(writes) })
 }
 
+// orGiveBack does at a start what needs room for the table, with the reserve of the
+// disk if it takes that.
+func orGiveBack(d Disk, f func() error) error {
+	err := f()
+	if errors.Is(err, ErrNoSpace) && d.giveBack() == nil {
+		err = f()
+	}
+	return err
+}
+
 // orSpend does what needs room for the table, with the reserve if it takes that.
 func (s *Store) orSpend(f func() error) error {
 	err := f()

@@ -41,7 +41,7 @@ func contentKey(file string) []byte { return append([]byte{prefixContent}, file.
 // stageSmall reports whether content of size bytes, less than zero if that is not
 // known, is to be staged in memory, and takes the room for it.
 func (s *Store) stageSmall(size int64) bool {
-	if size < 0 || size > s.small {
+	if size < 0 || size > s.small || s.small == 0 {
 		return false
 	}
 	s.mu.Lock()
@@ -109,15 +109,19 @@ func (s *Store) isUnflushed(e *entry) bool {
 }
 
 // forgetContent takes the content of an entry that is given up out of the journal,
-// in the commit that gives it up.
+// in the commit that gives it up. Forgotten is to be called after that.
 func (s *Store) forgetContent(old *entry) []write {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, ok := s.unflushed[old.File]; !ok {
+	if !s.isUnflushed(old) {
 		return nil
 	}
-	delete(s.unflushed, old.File)
 	return []write{{key: contentKey(old.File)}}
+}
+
+// forgotten ends what note began.
+func (s *Store) forgotten(old *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.unflushed, old.File)
 }
 
 // Flush makes the files of small content durable, which before are so only in the
@@ -132,7 +136,7 @@ func (s *Store) Flush() error {
 	s.mu.Lock()
 	small := len(s.unflushed)
 	s.mu.Unlock()
-	if small == 0 && s.tab.size() < flushSoon {
+	if size, _ := s.tab.size(); small == 0 && size < flushSoon {
 		return nil
 	}
 	return s.flushes.do(struct{}{})
@@ -163,7 +167,7 @@ func (s *Store) flush() error {
 	s.mu.Lock()
 	maps.DeleteFunc(s.unflushed, func(file, _ string) bool { return durable[string(contentKey(file))] })
 	s.mu.Unlock()
-	return s.answered("checkpoint", 0, s.checkpoint)
+	return s.answered("checkpoint", hangLimit, s.checkpoint)
 }
 
 // checkpoint has the table apply what of the journal is frozen. The store is degraded
@@ -217,11 +221,7 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	if whole, err := t.keep(t.find(visible, e.File), content); err != nil || whole {
 		return false, err
 	}
-	err = t.rewrite(visible, e, content)
-	if errors.Is(err, ErrNoSpace) && s.disk.giveBack() == nil {
-		err = t.rewrite(visible, e, content)
-	}
-	if err != nil {
+	if err := orGiveBack(s.disk, func() error { return t.rewrite(visible, e, content) }); err != nil {
 		return false, err
 	}
 	delete(t.present, visible)

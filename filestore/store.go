@@ -162,6 +162,9 @@ func (s *Store) Close() error {
 	if err := s.flush(); err != nil {
 		s.log.Warn("the journal is not brought into the table; the next start does it", "err", err)
 	}
+	if !s.settled() { // the flush
+		return fmt.Errorf("close store: %w: %w", ErrDegraded, errHang)
+	}
 	err := s.tab.close()
 	s.unlock()
 	return err
@@ -318,8 +321,8 @@ func (s *Store) commit(w ...write) error {
 	if err := s.commits.do(w); err != nil {
 		return err
 	}
-	switch size := s.tab.size(); {
-	case size >= flushNow:
+	switch size, stuck := s.tab.size(); {
+	case size >= flushNow && !stuck:
 		if err := s.flushes.do(struct{}{}); err != nil {
 			s.log.Warn("cannot bring the journal into the table", "err", err)
 		}

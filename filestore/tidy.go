@@ -97,7 +97,7 @@ func (t *tidying) registers() error {
 			if err := t.sync(); err != nil {
 				return err
 			}
-			if err := t.store.tab.apply(writes); err != nil {
+			if err := orGiveBack(t.store.disk, func() error { return t.store.tab.apply(writes) }); err != nil {
 				return err
 			}
 		}

@@ -146,6 +146,9 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 	if err != nil {
 		return err
 	}
+	if old.File != e.File {
+		s.forgotten(old)
+	}
 	s.resum(name, old, e)
 	kept := st == nil && e.Held
 	if st != nil {

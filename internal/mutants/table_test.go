@@ -25,7 +25,7 @@ var table = []mutant{
 	},
 	{
 		"a commit is durable before it is answered", "filestore/generation.go",
-		"	return g.file.syncData()\n", "	return nil\n",
+		"	}\n	return g.file.syncData()\n", "	}\n	return nil\n",
 		"./filestore", "TestCrashAtEveryOperation",
 	},
 	{
@@ -40,7 +40,7 @@ var table = []mutant{
 	},
 	{
 		"a torn commit does not come back", "filestore/journal.go",
-		"if err := j.active.clear(); err != nil {", "if err := error(nil); err != nil {",
+		"if err := orGiveBack(d, j.active.clear); err != nil {", "if err := error(nil); err != nil {",
 		"./filestore", "TestJournalTornOrDamaged",
 	},
 	{
