@@ -29,8 +29,8 @@ import (
 //
 // A leader's file is closed before its save returns, as its owner may then run it, or
 // unmount what it is on. Only who waits for the last chunk, or reads one, is waited
-// for: most followers are that close behind. Those further behind get the rest from a
-// holder, one of them for all.
+// for: most followers are that close behind. Those further behind look for a leader
+// again, and so get the rest from a holder once more.
 type sharing struct {
 	mu      sync.Mutex
 	leaders map[contentID]*leader
