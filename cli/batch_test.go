@@ -179,6 +179,32 @@ func TestRoundsEnd(t *testing.T) {
 	assert.Equal(t, [3]int{0, 0, 3}, s.report.counts)
 }
 
+// That no daemon runs ends a store only where there was none for any file.
+func TestNoDaemonForSomeFilesOnly(t *testing.T) {
+	none := api.Describe(api.ErrNoDaemon)
+	for what, c := range map[string]struct {
+		first  map[string]*api.Error // failures of the first round
+		counts [3]int
+	}{
+		"the others are unavailable": {map[string]*api.Error{"f0": none, "f1": api.Describe(node.ErrUnavailable)}, [3]int{3, 0, 0}},
+		"the others are stored":      {map[string]*api.Error{"f0": none}, [3]int{3, 0, 0}},
+		"there are no others":        {map[string]*api.Error{"f0": none, "f1": none, "f2": none}, [3]int{0, 0, 3}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := testStorer(t, &fakeDaemon{many: func(name string, attempt int) *api.Error {
+				if attempt == 0 {
+					return c.first[name]
+				}
+				return nil
+			}})
+			s.report.items = 3
+			s.all(t.Context(), smallUploads(t, 3))
+			_ = s.report.end(t.Context())
+			assert.Equal(t, c.counts, s.report.counts)
+		})
+	}
+}
+
 // Empty files go together with others.
 func TestEmptyFilesGoTogether(t *testing.T) {
 	d := &fakeDaemon{many: func(string, int) *api.Error { return nil }}

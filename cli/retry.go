@@ -20,17 +20,17 @@ const (
 // growing random pauses. again, unless nil, hears of each failure that is
 // followed by another attempt.
 func retry(ctx context.Context, limit time.Duration, again func(error), try func(attempt int) error) error {
-	return retryEvery(ctx, longestPause, limit, again, try)
+	return retryAfter(ctx, 0, longestPause, limit, again, try)
 }
 
-// retryEvery is retry with pauses that do not grow beyond longest.
-func retryEvery(ctx context.Context, longest, limit time.Duration, again func(error), try func(attempt int) error) error {
+// retryAfter is retry after some attempts, with pauses that do not grow beyond longest.
+func retryAfter(ctx context.Context, attempts int, longest, limit time.Duration, again func(error), try func(attempt int) error) error {
 	attempt := 0
 	last := error(nil)
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = try(attempt)
 		attempt++
-		if last != nil && (ctx.Err() != nil || !passing(last, attempt)) {
+		if last != nil && (ctx.Err() != nil || !passing(last, attempts+attempt)) {
 			return struct{}{}, backoff.Permanent(last)
 		}
 		return struct{}{}, last

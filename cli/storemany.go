@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,7 +28,11 @@ func (s *storer) small(ctx context.Context, uploads []upload, alone *jobs) {
 		left[i] = &pending{upload: u, storing: newStoring()}
 	}
 	left = s.round(ctx, left, alone)
-	_ = retryEvery(ctx, longestRest, s.options.retry, func(err error) { s.report.again(nameOf(left))(err) }, func(attempt int) error {
+	attempts := 0
+	if len(left) < len(uploads) || slices.ContainsFunc(left, func(f *pending) bool { return passing(f.failure, 1) }) {
+		attempts = 1 // it was at a daemon: that none runs now counts for no file
+	}
+	_ = retryAfter(ctx, attempts, longestRest, s.options.retry, func(err error) { s.report.again(nameOf(left))(err) }, func(attempt int) error {
 		if attempt > 0 {
 			left = s.round(ctx, left, alone)
 		}

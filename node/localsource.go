@@ -8,7 +8,7 @@ import (
 	"github.com/dhtfs/dhtfs/filestore"
 )
 
-// errNoAnswer is why a read of this node's disk was given up.
+// errNoAnswer is why a read of a disk was given up.
 var errNoAnswer = errors.New("the disk has not answered")
 
 // localSource reads from this node's own store. Where the disk does not answer it
@@ -86,9 +86,19 @@ func (l *localSource) close() {
 	}
 }
 
-// fromDisk returns what read gets from this node's disk. It gives up after a limit,
-// and when the pull ends; late then gets what comes all the same.
+// fromDisk is patiently for this node's disk, which is avoided for a while after it has
+// not answered.
 func fromDisk[T any](p *pull, limit time.Duration, read func() (T, error), late func(T, error)) (got T, givenUp bool, err error) {
+	got, givenUp, err = patiently(p, limit, read, late)
+	if givenUp && errors.Is(err, errNoAnswer) {
+		p.node.slow.note(p.node.self())
+	}
+	return got, givenUp, err
+}
+
+// patiently returns what read gets from a disk. It gives up after a limit, and when the
+// pull ends; late then gets what comes all the same.
+func patiently[T any](p *pull, limit time.Duration, read func() (T, error), late func(T, error)) (got T, givenUp bool, err error) {
 	type result struct {
 		got T
 		err error
@@ -110,7 +120,6 @@ func fromDisk[T any](p *pull, limit time.Duration, read func() (T, error), late 
 	case r := <-done:
 		return r.got, false, r.err
 	case <-timer.C:
-		p.node.slow.note(p.node.self())
 		err = fmt.Errorf("%w for %v", errNoAnswer, limit)
 	case <-p.ctx.Done():
 		err = p.ctx.Err()

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -28,9 +29,9 @@ type Target interface {
 // how many bytes it has kept. When it returns no error the whole file has the
 // SHA-256 of its record. Until then it may hold bytes that nobody has checked.
 //
-// Save takes the file over and closes it. Others that save the same content may read
-// it until they are done, see sharing, also after Save has returned. For that the
-// fetch is to be Lazy: otherwise it has asked a holder already.
+// Save takes the file over and has closed it when it returns. Until then others that
+// save the same content may read it, see sharing, if the fetch is Lazy: otherwise it
+// has asked a holder already.
 //
 // Reading every byte of a content once is less than half the work of checking each
 // chunk too, so the chunks' own hashes are only asked when the whole is wrong: they
@@ -52,12 +53,13 @@ func (f *Fetched) save(v *saver) (kept int64, err error) {
 	if f.end != p.record.Size || f.at%filestore.ChunkSize != 0 {
 		return 0, errWhole
 	}
-	if !v.await() {
-		if err := f.begin(); err != nil {
-			return 0, err
-		}
+	if v.await() {
+		v.letGo() // what there is comes first, and may take its time
+	} else if err := f.begin(); err != nil {
+		return 0, err
 	}
 	whole := sha256.New()
+	v.isWriting(time.Now()) // its disk holds followers up as much when it is read
 	if kept, err = f.keep(v.file, whole); err != nil {
 		return 0, err
 	}

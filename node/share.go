@@ -27,8 +27,10 @@ import (
 // the follower up, and where the follower has more of the content, from an earlier
 // attempt.
 //
-// A leader's file stays open until its last follower is done; who comes until then
-// follows, too.
+// A leader's file is closed before its save returns, as its owner may then run it, or
+// unmount what it is on. Only who waits for the last chunk, or reads one, is waited
+// for: most followers are that close behind. Those further behind look for a leader
+// again, and so get the rest from a holder once more.
 type sharing struct {
 	mu      sync.Mutex
 	leaders map[contentID]*leader
@@ -42,22 +44,23 @@ type contentID struct {
 
 // leader is a save whose file others may read. All but the file belongs to sharing.mu.
 type leader struct {
-	file Target
+	file  Target
+	users sync.WaitGroup // followers that wait for a chunk or read one; none comes once it has ended
 
-	users   int // that need the file open
 	begun   bool
 	ended   bool
 	failed  bool             // for want of a holder
 	next    int64            // the file has the chunks before this one
 	hashes  []filestore.Hash // of all chunks; set when it begins, nil where there is no list
 	from    []string         // nodes that the chunks came from
-	writing time.Time        // since when a chunk is being written; zero: none is
+	writing time.Time        // since when a chunk is being written, or what was there before is read; zero: neither
 	wrote   time.Duration    // that it took to write the others
 	changed chan struct{}    // closed at the next change; nil: nobody waits
 }
 
 // The disk of a leader's file holds a follower up when, for so long, writing to it
-// took more than half of the time, and more than twice what the follower took.
+// took more than half of the time, and more than twice what the follower took, or when
+// reading one chunk takes so long.
 const patienceWithLeader = 2 * time.Second
 
 // saver is one save: it leads, follows, or has no part in the sharing. It is used by
@@ -67,6 +70,7 @@ type saver struct {
 	pull *pull
 	file Target
 	lead *leader // that it follows
+	uses bool    // it is among the users of lead
 	own  *leader // it leads, or has led
 	buf  []byte
 
@@ -77,10 +81,11 @@ type saver struct {
 }
 
 // join begins to save what p pulls in a file, which the saver takes over. The file may
-// have the chunks before the next already.
+// have the chunks before the next already. Who reads from a holder already goes on so:
+// a source gives out its chunks one after the other, and none can be left out.
 func (s *sharing) join(p *pull, file Target) *saver {
 	v := &saver{all: s, pull: p, file: file}
-	if p.next < p.last && !p.node.store.Holds(p.record.Name, p.record.SHA256) {
+	if p.next < p.last && p.current == nil && !p.node.store.Holds(p.record.Name, p.record.SHA256) {
 		v.follow()
 	}
 	return v
@@ -89,16 +94,16 @@ func (s *sharing) join(p *pull, file Target) *saver {
 // leave ends the save with what became of it.
 func (v *saver) leave(err error) {
 	v.stopFollowing()
-	if v.own == nil {
-		_ = v.file.Close()
-		return
+	if v.own != nil {
+		_, target := errors.AsType[*TargetError](err)
+		v.tell(func(l *leader) {
+			l.ended = true
+			l.failed = err != nil && !target && v.pull.ctx.Err() == nil
+			delete(v.all.leaders, v.contentID())
+		})
+		v.own.users.Wait()
 	}
-	_, target := errors.AsType[*TargetError](err)
-	v.tell(func(l *leader) {
-		l.ended = true
-		l.failed = err != nil && !target && v.pull.ctx.Err() == nil
-	})
-	v.all.release(v.contentID(), v.own)
+	_ = v.file.Close()
 }
 
 func (v *saver) contentID() contentID {
@@ -111,12 +116,11 @@ func (v *saver) follow() {
 	s, id := v.all, v.contentID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.leaders[id]; l != nil && (!l.ended || l.next > v.pull.next) {
-		l.users++
+	if l := s.leaders[id]; l != nil {
 		v.lead, v.since, v.mine, v.its = l, time.Now(), v.wrote, l.wrote
 		return
 	}
-	v.own = &leader{file: v.file, users: 1}
+	v.own = &leader{file: v.file}
 	if s.leaders == nil {
 		s.leaders = map[contentID]*leader{}
 	}
@@ -129,28 +133,22 @@ func (v *saver) stopFollowing() {
 	if l == nil {
 		return
 	}
+	v.letGo()
 	v.lead = nil
 	v.all.mu.Lock()
+	defer v.all.mu.Unlock()
 	for _, label := range l.from {
 		if !slices.Contains(v.pull.from, label) {
 			v.pull.from = append(v.pull.from, label)
 		}
 	}
-	v.all.mu.Unlock()
-	v.all.release(v.contentID(), l)
 }
 
-// release ends one use of a leader's file. The last closes it.
-func (s *sharing) release(id contentID, l *leader) {
-	s.mu.Lock()
-	l.users--
-	last := l.users == 0
-	if last && s.leaders[id] == l {
-		delete(s.leaders, id)
-	}
-	s.mu.Unlock()
-	if last {
-		_ = l.file.Close()
+// letGo tells the leader that its file is not used for now.
+func (v *saver) letGo() {
+	if v.uses {
+		v.uses = false
+		v.lead.users.Done()
 	}
 }
 
@@ -210,8 +208,8 @@ func (v *saver) isWriting(since time.Time) {
 	}
 }
 
-// await waits until the leader's file has the next chunk. False: nobody is followed
-// any more, or the fetch has ended.
+// await waits until the leader's file has the next chunk, and stays open until letGo.
+// False: nobody is followed any more, or the fetch has ended.
 func (v *saver) await() bool {
 	for v.lead != nil && v.pull.ctx.Err() == nil {
 		state, changed := v.look()
@@ -231,6 +229,7 @@ func (v *saver) await() bool {
 			}
 		}
 	}
+	v.letGo()
 	return false
 }
 
@@ -249,8 +248,12 @@ func (v *saver) look() (outlook, <-chan struct{}) {
 	v.all.mu.Lock()
 	defer v.all.mu.Unlock()
 	l, next := v.lead, v.pull.next
+	if !v.uses && !l.ended {
+		l.users.Add(1)
+		v.uses = true
+	}
 	switch {
-	case l.next > next:
+	case v.uses && l.next > next:
 		if l.hashes != nil {
 			v.pull.hashes = l.hashes
 		}
@@ -282,16 +285,24 @@ func (v *saver) heldUp() bool {
 	return its > passed/2 && its > 2*mine
 }
 
-// read reads the next chunk out of the leader's file.
+// read reads the next chunk out of the leader's file, which await has kept open. The
+// leader does not wait for a read that was given up: an os.File that is closed keeps its
+// descriptor until that ends.
 func (v *saver) read() ([]byte, error) {
+	defer v.letGo()
 	at := v.pull.next * filestore.ChunkSize
 	n := min(filestore.ChunkSize, v.pull.record.Size-at)
 	if v.buf == nil {
 		v.buf = make([]byte, n)
 	}
-	if _, err := v.lead.file.ReadAt(v.buf[:n], at); err != nil {
+	from, buf := v.lead.file, v.buf[:n]
+	_, givenUp, err := patiently(v.pull, patienceWithLeader, func() (int, error) { return from.ReadAt(buf, at) }, func(int, error) {})
+	if givenUp {
+		v.buf = nil // it is written to when the disk answers
+	}
+	if err != nil {
 		return nil, fmt.Errorf("chunk %d: %w", v.pull.next, err)
 	}
 	v.pull.next++
-	return v.buf[:n], nil
+	return buf, nil
 }

@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -73,12 +74,16 @@ type saveFile struct {
 	*os.File
 	have    []byte                // of an earlier attempt
 	onWrite func(chunk int) error // nil: nothing happens
+	onRead  func() error          // the same
+	eager   bool                  // a holder is asked before the save begins
 	chunks  int
+	mended  int // writes of chunks that were wrong
 	kept    int64
 	from    []string
 	took    time.Duration
 	ended   atomic.Bool // the save
 	closed  atomic.Bool
+	reads   atomic.Int32 // under way
 }
 
 // file makes the file of f.
@@ -101,20 +106,42 @@ func (f *saveFile) Write(p []byte) (int, error) {
 	return f.File.Write(p)
 }
 
+func (f *saveFile) ReadAt(p []byte, at int64) (int, error) {
+	if f.onRead != nil {
+		if err := f.onRead(); err != nil {
+			return 0, err
+		}
+	}
+	f.reads.Add(1)
+	defer f.reads.Add(-1)
+	return f.File.ReadAt(p, at)
+}
+
+func (f *saveFile) WriteAt(p []byte, at int64) (int, error) {
+	f.mended++
+	return f.File.WriteAt(p, at)
+}
+
 func (f *saveFile) Close() error {
+	if f.reads.Load() > 0 {
+		return errBusy
+	}
 	f.closed.Store(true)
 	return f.File.Close()
 }
+
+var errBusy = errors.New("closed while it is read")
 
 // save saves name in a file.
 func (c *crowd) save(ctx context.Context, name string, f *saveFile) error {
 	defer f.ended.Store(true)
 	start := time.Now()
-	x, err := c.by.Fetch(ctx, name, node.FetchOptions{Offset: int64(len(f.have)), Lazy: true})
+	x, err := c.by.Fetch(ctx, name, node.FetchOptions{Offset: int64(len(f.have)), Lazy: !f.eager})
 	if err != nil {
 		return err
 	}
 	f.kept, err = x.Save(f)
+	assert.True(c, f.closed.Load(), "its owner has the file for itself")
 	f.from, f.took = x.From(), time.Since(start)
 	require.NoError(c, x.Close())
 	return err
@@ -151,28 +178,35 @@ func TestSavesOfOneContentShareItsTransfer(t *testing.T) {
 		c.saves.Wait()
 		for _, f := range all {
 			assert.Less(c, f.took, sharedTime*11/10)
-			assert.True(c, f.closed.Load())
 		}
 	})
 }
 
-// Followers that are slower than their leader read its file after its end, and so
-// does who comes then.
-func TestALeadersFileIsReadAfterItsEnd(t *testing.T) {
-	crowded(t, oneName, sharedSize, func(c *crowd) {
-		slow := func(int) error { time.Sleep(sharedTime / 6); return nil } // twice the time of all
+// A follower that is slower than its leader gets the rest from a holder: the leader's
+// file is closed by then, so that it can be run or its disk taken away.
+func TestALeadersFileIsClosedAtItsEnd(t *testing.T) {
+	crowded(t, oneName, sharedSize*3/2+sharedSlack, func(c *crowd) {
 		lead := c.saveAt(0, "file", &saveFile{})
-		follower := c.saveAt(time.Millisecond, "file", &saveFile{onWrite: slow})
-		c.saveAt(sharedTime*3/2, "file", &saveFile{onWrite: func(chunk int) error {
-			if chunk == 0 {
-				assert.True(c, lead.ended.Load(), "the leader has ended")
-				assert.False(c, follower.ended.Load(), "and its follower has not")
-				assert.False(c, lead.closed.Load())
+		after := 0
+		c.saveAt(time.Millisecond, "file", &saveFile{onWrite: func(int) error {
+			time.Sleep(sharedTime / 6) // twice the time of all
+			if lead.ended.Load() {
+				after++
 			}
 			return nil
 		}})
 		c.saves.Wait()
-		assert.True(c, lead.closed.Load())
+		assert.Greater(c, after, sharedChunks/4, "the leader does not wait for it")
+	})
+}
+
+// Those who wait for the last chunk get it, however many they are: not one after the
+// other from a holder.
+func TestAllWhoWaitGetTheLastChunk(t *testing.T) {
+	crowded(t, oneName, sharedSize, func(c *crowd) {
+		for range 20 {
+			c.saveAt(0, "file", &saveFile{})
+		}
 	})
 }
 
@@ -273,6 +307,40 @@ func TestASlowDiskOfTheLeaderHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+// The same while a leader reads what an earlier attempt has left.
+func TestALeaderThatReadsWhatItHasHoldsNobodyUp(t *testing.T) {
+	crowded(t, oneName, 2*sharedSize, func(c *crowd) {
+		ctx, cancel := context.WithCancel(c.Context())
+		hangs := func() error { <-ctx.Done(); return ctx.Err() }
+		lead := c.file(&saveFile{have: c.content[:4*filestore.ChunkSize], onRead: hangs})
+		c.saves.Go(func() { assert.ErrorIs(c, c.save(ctx, "file", lead), context.Canceled) })
+		f := c.saveAt(time.Millisecond, "file", &saveFile{})
+		time.Sleep(2*sharedTime + 5*time.Second)
+		assert.True(c, f.ended.Load(), "the follower has ended")
+		cancel()
+	})
+}
+
+// A follower does not wait for a disk that does not let it read, nor does the leader for
+// such a follower, and who cancels it waits for nothing.
+func TestALeadersFileThatCannotBeReadHoldsNobodyUp(t *testing.T) {
+	crowded(t, oneName, 3*sharedSize+sharedSlack, func(c *crowd) {
+		answer := make(chan struct{})
+		lead := c.saveAt(0, "file", &saveFile{onRead: func() error { <-answer; return nil }})
+		f := c.saveAt(time.Millisecond, "file", &saveFile{})
+		ctx, cancel := context.WithTimeout(c.Context(), time.Second)
+		defer cancel()
+		cancelled := c.file(&saveFile{})
+		c.saves.Go(func() { assert.ErrorIs(c, c.save(ctx, "file", cancelled), context.DeadlineExceeded) })
+		time.Sleep(1500 * time.Millisecond)
+		assert.True(c, cancelled.ended.Load(), "at once")
+		time.Sleep(2*sharedTime + 5*time.Second)
+		assert.True(c, lead.ended.Load(), "the leader has ended")
+		assert.True(c, f.ended.Load(), "and the follower")
+		close(answer)
+	})
+}
+
 // What an earlier attempt has left is kept, whoever is followed.
 func TestFollowersKeepWhatTheyHave(t *testing.T) {
 	crowded(t, oneName, sharedSize, func(c *crowd) { // less than the leader
@@ -291,6 +359,18 @@ func TestFollowersKeepWhatTheyHave(t *testing.T) {
 		c.saves.Wait()
 		assert.EqualValues(c, 9*filestore.ChunkSize, f.kept)
 		assert.Less(c, f.took, sharedTime*6/10, "it does not wait for the leader")
+	})
+}
+
+// Who has begun to read from a holder goes on with it, whoever else saves the same.
+func TestWhoReadsFromAHolderDoesNotFollow(t *testing.T) {
+	crowded(t, oneName, sharedSize*3/2+sharedSlack, func(c *crowd) {
+		ctx, cancel := context.WithTimeout(c.Context(), sharedTime/2)
+		defer cancel()
+		f := c.saveAt(time.Millisecond, "file", &saveFile{eager: true})
+		require.ErrorIs(c, c.save(ctx, "file", c.file(&saveFile{})), context.DeadlineExceeded)
+		c.saves.Wait()
+		assert.Zero(c, f.mended, "chunks in the wrong place")
 	})
 }
 
