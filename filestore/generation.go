@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 )
 
 // A generation is one run of a journal's file, from its beginning:
@@ -51,6 +49,7 @@ type generation struct {
 	changes
 
 	carried int64 // bytes of its records that were of the generation before
+	torn    bool  // there may be a part of a record at the end
 }
 
 // beginGeneration begins an empty generation, durably, over whatever the file holds.
@@ -67,18 +66,24 @@ func beginGeneration(number uint64, f editable) (*generation, error) {
 	return g, f.syncData()
 }
 
-// readHead returns the generation whose head a file has, without its records; nil:
-// there is none.
-func readHead(f editable) (*generation, error) {
+// readGeneration returns the generation whose head a file has, without its records, and
+// what is in the file; nil: there is none. It is read at once, since a disk may be slow
+// and no journal is large.
+func readGeneration(f editable) (*generation, []byte, error) {
+	size, err := f.size()
+	if err != nil || size == 0 {
+		return nil, nil, err
+	}
+	file := make([]byte, size)
+	if n, err := f.ReadAt(file, 0); n < len(file) {
+		return nil, nil, unreadable(err)
+	}
 	var last *generation
-	for _, at := range []int64{0, journalBlock} {
-		head := make([]byte, headSize)
-		if _, err := f.ReadAt(head, at); errors.Is(err, io.EOF) {
+	for _, at := range []int{0, journalBlock} {
+		if at+headSize > len(file) {
 			continue
-		} else if err != nil {
-			return nil, unreadable(err)
 		}
-		body, sum := head[:headSize-4], head[headSize-4:]
+		body, sum := file[at:at+headSize-4], file[at+headSize-4:]
 		if !bytes.HasPrefix(body, []byte(headMagic)) || binary.BigEndian.Uint32(sum) != crc32.Checksum(body, castagnoli) {
 			continue
 		}
@@ -88,7 +93,15 @@ func readHead(f editable) (*generation, error) {
 			last = g
 		}
 	}
-	return last, nil
+	return last, file, nil
+}
+
+// unreadable is what an error of reading a journal says about it.
+func unreadable(err error) error {
+	if isPassing(err) {
+		return err
+	}
+	return fmt.Errorf("%w: journal: %w", errDamagedTable, err)
 }
 
 // sum returns the checksum of a record, whose tail is not in it.
@@ -149,19 +162,12 @@ func (g *generation) save(record []byte) error {
 	return g.file.syncData()
 }
 
-// replay reads the records. errDamagedTable: one of them is damaged.
-func (g *generation) replay() error {
-	size, err := g.file.size()
-	if err != nil {
-		return err
-	}
-	file := make([]byte, size) // at once: a disk may be slow, and no journal is large
-	if n, err := g.file.ReadAt(file, 0); n < len(file) {
-		return unreadable(err)
-	}
+// replay takes the records out of the file. errDamagedTable: one of them is damaged.
+func (g *generation) replay(file []byte) error {
 	for {
 		record := g.recordAt(file, g.end)
 		if record == nil {
+			g.torn = g.end+recordHead <= int64(len(file)) && binary.BigEndian.Uint32(file[g.end:]) != 0
 			return g.nothingAfter(file)
 		}
 		if err := g.redo(record); err != nil {
@@ -171,23 +177,10 @@ func (g *generation) replay() error {
 	}
 }
 
-// unreadable is what an error of reading a journal says about it.
-func unreadable(err error) error {
-	if isPassing(err) {
-		return err
-	}
-	return fmt.Errorf("%w: journal: %w", errDamagedTable, err)
-}
-
-// clear overwrites the beginning of a torn record at the end. What was replayed, and
-// what is overwritten, is durable then.
+// clear overwrites the beginning of a torn record at the end, durably.
 func (g *generation) clear() error {
-	head := make([]byte, recordHead)
-	switch n, err := g.file.ReadAt(head, g.end); {
-	case n == 0 && errors.Is(err, io.EOF), err == nil && binary.BigEndian.Uint32(head) == 0:
-		return g.file.syncData()
-	case err != nil && !errors.Is(err, io.EOF):
-		return err
+	if !g.torn {
+		return nil
 	}
 	return g.save(make([]byte, journalBlock))
 }

@@ -171,7 +171,9 @@ func journals() hostile.Decoder {
 			}
 			record := g.close(append(make([]byte, recordHead), data...))
 			require.NoError(t, g.save(record))
-			if g.replay() != nil {
+			g, file, err := readGeneration(f)
+			require.NoError(t, err)
+			if g.replay(file) != nil {
 				return
 			}
 			if g.end != journalStart+int64(len(record)) {

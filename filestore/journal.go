@@ -73,11 +73,12 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 		applied = binary.BigEndian.Uint64(value)
 	}
 	var there [2]*generation // applied+1 and applied+2
+	var in [2][]byte
 	for n := range j.files {
 		if j.files[n], err = d.edit(journalFile(uint64(n))); err != nil {
 			return nil, err
 		}
-		g, err := readHead(j.files[n])
+		g, file, err := readGeneration(j.files[n])
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +88,7 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 		if g.number > applied+2 || g.number%2 != uint64(n) {
 			return nil, fmt.Errorf("%w: generation %d of the journal, and the table is at %d", errDamagedTable, g.number, applied)
 		}
-		there[g.number-applied-1] = g
+		there[g.number-applied-1], in[g.number-applied-1] = g, file
 	}
 	if there[0] == nil {
 		if value != nil || there[1] != nil {
@@ -101,11 +102,11 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 			return nil, err
 		}
 	}
-	for _, g := range there {
+	for i, g := range there {
 		if g == nil {
 			continue
 		}
-		if err := g.replay(); err != nil {
+		if err := g.replay(in[i]); err != nil {
 			return nil, err
 		}
 		j.frozen, j.active = j.active, g
@@ -121,6 +122,10 @@ func openJournal(d Disk, inner table) (_ *journal, err error) {
 	}
 	return j, inner.apply([]write{{keyApplied, make([]byte, 8)}})
 }
+
+// sync makes what was replayed durable, which may only have been on its way to the disk.
+// A commit does it as well.
+func (j *journal) sync() error { return j.active.file.syncData() }
 
 func (j *journal) close() error { return errors.Join(j.inner.close(), j.closeFiles()) }
 

@@ -120,7 +120,7 @@ func (s *Store) loadCounter() error {
 	err = s.tab.apply([]write{counterWrite(last + counterBlock)})
 	switch {
 	case errors.Is(err, ErrNoSpace):
-		return nil // they are reserved when one is asked for
+		return s.tab.sync() // they are reserved when one is asked for
 	case err == nil:
 		s.counter.limit += counterBlock
 	}

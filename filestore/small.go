@@ -274,13 +274,14 @@ func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
 	return nil
 }
 
-// contents takes all content out of the journal: what an entry holds has its file by
-// now, and nobody needs the rest. A former version kept it in the table.
+// contents forgets all content: what an entry holds has its file by now, and nobody
+// needs the rest. A former version kept it in the table.
 func (t *tidying) contents() error {
 	if err := t.sync(); err != nil {
 		return err
 	}
 	tab := t.store.tab
+	tab.forget(func([]byte) bool { return false })
 	for start := []byte{prefixContent}; ; {
 		pairs, err := tab.page(start, registersPage)
 		if err != nil {
@@ -293,28 +294,13 @@ func (t *tidying) contents() error {
 			}
 		}
 		if len(writes) == 0 {
-			break
+			return nil
 		}
 		if err := tab.apply(writes); err != nil {
 			return err
 		}
 		start = writes[len(writes)-1].key
 	}
-	tab.forget(func([]byte) bool { return false })
-	for range 2 { // what was frozen, and what was active
-		err := tab.freeze()
-		if err == nil {
-			err = t.store.checkpoint()
-		}
-		if errors.Is(err, ErrNoSpace) {
-			t.store.log.Warn("no room to bring the journal into the table: it stays as it is", "err", err)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // memoryFile is a small content that has no file yet.
