@@ -79,7 +79,8 @@
 // sets a damaged table aside, with its journal, and rebuilds it. So it does when either
 // is lost, when the journal is damaged before its end, and when the two are not of the
 // same time. The end may be torn by a loss of power: damage of the very last commit
-// cannot be told from that.
+// cannot be told from that, nor, while a checkpoint is under way, the loss of the newer
+// of the two files from its never having been used.
 //
 // On a full disk content is refused and everything else goes on: MinFree bytes
 // are left to the table, and when others have filled the disk, the reserve.
