@@ -54,11 +54,11 @@ func journalFile(n uint64) string { return fmt.Sprintf("journal-%d", n%2) }
 
 // openJournal opens the journal of a table, or begins one where there is none yet.
 // errDamagedTable: one that should be there is not, or is not whole.
-func openJournal(d Disk, inner table) (_ *journal, err error) {
+func openJournal(d Disk, inner table) (opened *journal, err error) {
 	j := &journal{inner: inner, turn: make(chan struct{}, 1), step: checkpointStep}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, j.closeFiles())
+			opened, err = nil, errors.Join(err, j.closeFiles())
 		}
 	}()
 	value, err := inner.get(keyApplied)

@@ -363,6 +363,24 @@ func TestContentThatStaysInTheJournal(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// Content that was damaged before a checkpoint took it over keeps no node from starting.
+func TestDamagedContentInTheJournal(t *testing.T) {
+	data := content(1, 3000)
+	d, o := killed(t, data)
+	j, err := openTestJournal(d)
+	require.NoError(t, err)
+	at := slices.IndexFunc(j.active.changes, func(c *change) bool { return c.content.size > 0 })
+	require.NoError(t, d.Damage(journalFile(j.active.number), j.active.changes[at].content.at+100))
+	require.NoError(t, j.freeze())
+	require.NoError(t, j.checkpoint())
+	require.NoError(t, j.close())
+	s, err := Open(o)
+	require.NoError(t, err)
+	require.False(t, s.Rebuilt())
+	requireContent(t, s, "a", data) // the file is whole
+	require.NoError(t, s.Close())
+}
+
 // A start has something to write down when files were deleted before, and does it in
 // the space that was set aside where there is no other.
 func TestStartSpendsTheReserve(t *testing.T) {

