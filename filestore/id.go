@@ -49,22 +49,38 @@ func decodeHex(dst, text []byte) error {
 }
 
 // Ballot orders the attempts to change a register: by Counter, then by
-// Machine. The zero value is below every ballot that was ever used.
+// Machine, those that are Fast below all others. The zero value is below every
+// ballot that was ever used. A machine uses a Counter once.
 type Ballot struct {
 	Counter uint64    `cbor:"1,keyasint,omitempty"`
 	Machine MachineID `cbor:"2,keyasint"`
+	Fast    bool      `cbor:"3,keyasint,omitempty"` // see package register
 }
 
 // Compare returns -1, 0 or +1 as b is less than, equal to or greater than c.
 func (b Ballot) Compare(c Ballot) int {
-	if d := cmp.Compare(b.Counter, c.Counter); d != 0 {
-		return d
+	return cmp.Or(cmp.Compare(b.rank(), c.rank()), cmp.Compare(b.Counter, c.Counter), bytes.Compare(b.Machine[:], c.Machine[:]))
+}
+
+func (b Ballot) rank() int {
+	switch {
+	case b.IsZero():
+		return 0
+	case b.Fast:
+		return 1
 	}
-	return bytes.Compare(b.Machine[:], c.Machine[:])
+	return 2
 }
 
 // IsZero reports whether b is the zero ballot.
 func (b Ballot) IsZero() bool { return b == Ballot{} }
 
-// String returns the counter and the first 8 hex digits of the machine.
-func (b Ballot) String() string { return fmt.Sprintf("%d.%x", b.Counter, b.Machine[:4]) }
+// String returns the counter and the first 8 hex digits of the machine, and an f
+// where the ballot is fast.
+func (b Ballot) String() string {
+	s := fmt.Sprintf("%d.%x", b.Counter, b.Machine[:4])
+	if b.Fast {
+		s += "f"
+	}
+	return s
+}

@@ -44,12 +44,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 		return changeReply{}, err
 	}
 	var rec filestore.Record
-	task := register.Task{Change: &register.Change{
-		Op: h.Op, Base: h.Base,
-		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
-			return applyStore(cur, rec, &h)
-		},
-	}}
+	task := register.Task{Change: h.change(&rec)}
 	to := append(view.Voters.All(), n.beyond(ctx, h.Name, view.Voters, h.copies())...)
 	enough := func(has func(MachineID) bool) bool { return register.Quorum(view.Voters, has) }
 	f := n.newFanout(ctx, h, to, enough)
@@ -83,6 +78,14 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	reply := n.replyOf(ctx, o)
 	n.standIn(ctx, &reply, o, f.failed())
 	return reply, nil
+}
+
+// change is what a store does to a register. The record is read when it is carried out.
+func (h *storeHeader) change(rec *filestore.Record) *register.Change {
+	return &register.Change{
+		Op: h.Op, Base: h.Base,
+		Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) { return applyStore(cur, *rec, h) },
+	}
 }
 
 // copies are those asked for, where that is more than the ring keeps of each file.

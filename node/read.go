@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -92,6 +93,10 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 	return found{}, ErrUnavailable
 }
 
+// readGrace is how long a read that a majority has answered waits for the others,
+// where it takes them to know that a value is chosen, before it finishes that value.
+const readGrace = 200 * time.Millisecond
+
 // readUnder asks everybody under a view what they have, but for those that this
 // operation has heard already: what they answer does not depend on the view.
 // With a majority there, those that were silent a moment ago are not waited for.
@@ -111,7 +116,9 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 	}
 	w := n.awaiting(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
+	var grace <-chan time.Time
 	for range to {
+		onlySilent := false
 		select {
 		case a := <-answers:
 			var verdict register.Verdict
@@ -120,14 +127,23 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 			} else {
 				verdict = r.OnAnswer(a.from, a.is)
 			}
-			if w.came(a.from) && verdict == register.Open && r.Enough() {
-				verdict = passOver(w, register.Open, r.OnSilence)
-			}
 			if verdict != register.Open {
 				return r, verdict
 			}
+			onlySilent = w.came(a.from)
+		case <-grace:
+			onlySilent = true
 		case <-ctx.Done():
 			return r, register.Silent
+		}
+		switch {
+		case !r.Enough():
+		case onlySilent:
+			if verdict := passOver(w, register.Open, r.OnSilence); verdict != register.Open {
+				return r, verdict
+			}
+		case grace == nil:
+			grace = time.After(readGrace)
 		}
 	}
 	return r, register.Silent

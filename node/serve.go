@@ -104,6 +104,8 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 			}
 			return n.onStoreSmall(ctx, r)
 		})
+	case callCreate:
+		return serve(payload, func(r createRequest) (any, error) { return n.onCreate(ctx, r, from.Machine) })
 	case callContent:
 		return serve(payload, func(r contentRequest) (any, error) { return n.onContent(r) })
 	case callCompare:

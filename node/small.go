@@ -130,14 +130,7 @@ func (n *Node) onStageSmall(ctx context.Context, r stageRequest, from MachineID)
 
 // storeInCall sends a small store to its coordinator.
 func (n *Node) storeInCall(ctx context.Context, m MachineID, h storeHeader, f *feed) (reply changeReply, err error) {
-	var chunk transfer.Chunk // the feed's own; none without content
-	t, err := f.run(ctx, func(c transfer.Chunk) error {
-		chunk = c
-		return nil
-	})
-	if err == nil {
-		err = h.checkSize(t.Size)
-	}
+	chunk, t, err := f.whole()
 	if err != nil {
 		return changeReply{}, err
 	}
@@ -161,9 +154,7 @@ func (n *Node) onStoreSmall(ctx context.Context, r storeRequest) (changeReply, e
 	if r.Header.Size != int64(c.Raw) {
 		return changeReply{}, errBadRequest
 	}
-	return n.coordinateStore(ctx, r.Header, func(_ context.Context, f *fanout) (contentTrailer, error) {
-		return r.Trailer, passOn(c, f.write)
-	})
+	return n.coordinateSmall(ctx, r.Header, c, r.Trailer)
 }
 
 // smallFeed is a small content that was read, so that it can be sent again.
@@ -172,30 +163,30 @@ type smallFeed struct {
 	trailer contentTrailer
 }
 
-// runSmall is run for small content. It is read once; sending it once more, under
-// the same operation ID, is what the client would do otherwise.
-func (f *feed) runSmall(write func(transfer.Chunk) error) (contentTrailer, error) {
+// whole is a small content as one chunk, which stays the feed's. It is read once;
+// sending it once more, under the same operation ID, is what the client would do otherwise.
+func (f *feed) whole() (transfer.Chunk, contentTrailer, error) {
 	if f.small == nil {
 		raw, err := f.readSmall()
 		if err != nil {
-			return contentTrailer{}, err
+			return transfer.Chunk{}, contentTrailer{}, err
 		}
 		size := int64(len(raw))
-		if size != f.header.Size {
-			return contentTrailer{Size: size}, nil // which is refused
+		if err := f.header.checkSize(size); err != nil {
+			return transfer.Chunk{}, contentTrailer{}, err
 		}
 		c := transfer.Chunk{Sum: sha256.Sum256(nil)}
 		var sums []filestore.Hash
 		if size > 0 {
 			if c, err = f.encoder.Encode(raw); err != nil {
-				return contentTrailer{}, err
+				return transfer.Chunk{}, contentTrailer{}, err
 			}
 			sums = []filestore.Hash{c.Sum}
 		}
 		f.small = &smallFeed{c, f.signed(contentTrailer{Size: size, SHA256: c.Sum, Root: filestore.RootOf(size, sums)})}
 		f.sent = int64(len(c.Payload))
 	}
-	return f.small.trailer, passOn(f.small.chunk, write)
+	return f.small.chunk, f.small.trailer, nil
 }
 
 // readSmall reads all there is, but no more than one byte too many.

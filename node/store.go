@@ -203,9 +203,6 @@ type feed struct {
 
 // run passes all chunks to write and returns what the content turned out to be.
 func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (contentTrailer, error) {
-	if f.header.isSmall() {
-		return f.runSmall(write)
-	}
 	f.begun = true
 	stats, err := f.encoder.EncodeStream(ctx, f.content, write)
 	if err != nil {
@@ -239,7 +236,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 	for _, m := range candidates {
 		var reply changeReply
 		if m == n.self() {
-			reply, err = n.coordinateStore(ctx, h, func(ctx context.Context, to *fanout) (contentTrailer, error) { return f.run(ctx, to.write) })
+			reply, err = n.storeHere(ctx, h, f)
 		} else {
 			reply, err = n.storeThrough(ctx, m, h, f)
 			lost = lost || errors.Is(err, ErrInterrupted) || errors.Is(err, context.DeadlineExceeded)
@@ -264,6 +261,18 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return changeReply{}, err
+}
+
+// storeHere has this node coordinate a store of its own.
+func (n *Node) storeHere(ctx context.Context, h storeHeader, f *feed) (changeReply, error) {
+	if !h.isSmall() {
+		return n.coordinateStore(ctx, h, func(ctx context.Context, to *fanout) (contentTrailer, error) { return f.run(ctx, to.write) })
+	}
+	c, t, err := f.whole()
+	if err != nil {
+		return changeReply{}, err
+	}
+	return n.coordinateSmall(ctx, h, c, t)
 }
 
 // coordinators are the machines that may coordinate a change, the best first:

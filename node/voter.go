@@ -39,11 +39,16 @@ func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) 
 		return register.OnAccept(r, m, holds)
 	})
 	if err == nil && a.Status == register.OK {
-		n.authority.arrived(name)
-		n.doubts.settle(name)
-		n.staged.settle(name, m.Record.SHA256)
+		n.accepted(&m.Record)
 	}
 	return a, err
+}
+
+// accepted is called when this node has accepted a record.
+func (n *Node) accepted(rec *filestore.Record) {
+	n.authority.arrived(rec.Name)
+	n.doubts.settle(rec.Name)
+	n.staged.settle(rec.Name, rec.SHA256)
 }
 
 // vote applies a voter rule. An answer that changes nothing needs no commit.

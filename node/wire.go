@@ -34,6 +34,7 @@ const (
 	callContent     uint16 = 29 // contentRequest -> smallChunk
 	callCompare     uint16 = 30 // compareRequest -> compareReply
 	callForget      uint16 = 31 // forgetRequest -> forgetReply
+	callCreate      uint16 = 32 // createRequest -> register.Answer
 )
 
 // Kinds of streams. The numbers are on the wire: append only.

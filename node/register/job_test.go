@@ -87,7 +87,17 @@ func (j *job) prepare(v register.View) {
 			return j.op.apply(cur)
 		}}
 	}
-	r := register.NewRound(registerName, j.at.nextBallot(), v, task)
+	b := j.at.nextBallot()
+	if b.Fast = v.Basis.IsZero() && j.w.IntN(3) > 0; b.Fast {
+		r := register.NewRound(registerName, b, v, task)
+		if msg, to, ok := r.Create(); ok {
+			j.w.creations++
+			j.propose(r, msg, to)
+			return
+		}
+		b = j.at.nextBallot()
+	}
+	r := register.NewRound(registerName, b, v, task)
 	msg, to := r.Prepare()
 	j.ask(to, func(m *machine) register.Answer { return m.prepare(msg) },
 		func(from filestore.MachineID, a register.Answer) { j.follow(r, r.OnPromise(from, a)) },
@@ -101,6 +111,10 @@ func (j *job) accept(r *register.Round) {
 		j.finish(&msg.Record, result)
 		return
 	}
+	j.propose(r, msg, to)
+}
+
+func (j *job) propose(r *register.Round, msg register.Accept, to []filestore.MachineID) {
 	j.ask(to, func(m *machine) register.Answer { return m.accept(msg) },
 		func(from filestore.MachineID, a register.Answer) { j.settle(r, msg, r.OnAccepted(from, a)) },
 		func(from filestore.MachineID) { j.settle(r, msg, r.OnSilence(from)) })
@@ -132,6 +146,9 @@ func (j *job) settle(r *register.Round, msg register.Accept, next register.Next)
 	case register.Again:
 		j.again(r)
 	case register.Chosen:
+		if msg.Ballot.Fast {
+			j.w.created++
+		}
 		j.w.chosen.claim(j.w, msg.Ballot)
 		j.w.forks.chosen(&msg.Record)
 		j.at.learn(viewOf(&msg.Record, msg.Ballot))

@@ -26,7 +26,7 @@ func (l *lineage) accepted(w *world, by filestore.MachineID, at filestore.Ballot
 		l.acceptors[at] = map[filestore.MachineID]bool{}
 	}
 	l.acceptors[at][by] = true
-	if l.chosen[at] || !register.Quorum(rec.Voters, func(m filestore.MachineID) bool { return l.acceptors[at][m] }) {
+	if l.chosen[at] || !register.IsChosen(rec.Voters, at, func(m filestore.MachineID) bool { return l.acceptors[at][m] }) {
 		return
 	}
 	l.chosen[at] = true

@@ -70,7 +70,11 @@ func (m *machine) prepare(p register.Prepare) register.Answer {
 func (m *machine) accept(acc register.Accept) register.Answer {
 	before := m.disk.Accepted
 	var a register.Answer
-	m.disk, a = m.w.rules.accept(m.disk, acc, m.w.chance(m.w.content))
+	if holds := m.w.chance(m.w.content); acc.Ballot.Fast {
+		m.disk, a = m.w.rules.create(m.disk, acc, m.knowledge, holds)
+	} else {
+		m.disk, a = m.w.rules.accept(m.disk, acc, holds)
+	}
 	if m.disk.Accepted != before {
 		m.w.logf("%d accepts %v: value %d, voters %s, %v", m.id[0]-1, acc.Ballot, value(m.disk.Record), list(m.disk.Record.Voters), m.disk.Record.Signature)
 		m.w.forks.accepted(m.disk.Record)

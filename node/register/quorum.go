@@ -1,6 +1,10 @@
 package register
 
-import "github.com/dhtfs/dhtfs/filestore"
+import (
+	"slices"
+
+	"github.com/dhtfs/dhtfs/filestore"
+)
 
 // Majority is the smallest number of n voters of which any two sets intersect.
 func Majority(n int) int { return n/2 + 1 }
@@ -12,6 +16,12 @@ func Quorum(v filestore.Voters, has func(filestore.MachineID) bool) bool {
 		return false
 	}
 	return majorityOf(v.New, has) && (!v.Joint() || majorityOf(v.Old, has))
+}
+
+// IsChosen reports whether a record is chosen which the machines that has names have
+// accepted under a ballot: all voters where the ballot is fast, else a majority.
+func IsChosen(v filestore.Voters, at filestore.Ballot, has func(filestore.MachineID) bool) bool {
+	return Quorum(v, has) && (!at.Fast || !slices.ContainsFunc(v.All(), func(m filestore.MachineID) bool { return !has(m) }))
 }
 
 func majorityOf(l []filestore.MachineID, has func(filestore.MachineID) bool) bool {

@@ -33,15 +33,16 @@ func NewReading(v View) *Reading {
 // Require has so many machines agree, where that is more than a majority.
 func (r *Reading) Require(machines int) { r.need = machines }
 
-// agreed reports whether machines of which something holds are as many as it takes.
-func (r *Reading) agreed(holds func(Answer) bool) bool {
+// agreed reports whether machines of which something holds are as many as it takes:
+// for a record, under the ballot that it was accepted under.
+func (r *Reading) agreed(at filestore.Ballot, holds func(Answer) bool) bool {
 	count := 0
 	for _, m := range r.To() {
 		if a, ok := r.answers[m]; ok && holds(a) {
 			count++
 		}
 	}
-	return count >= r.need && Quorum(r.view.Voters, func(m filestore.MachineID) bool {
+	return count >= r.need && IsChosen(r.view.Voters, at, func(m filestore.MachineID) bool {
 		a, ok := r.answers[m]
 		return ok && holds(a)
 	})
@@ -71,11 +72,11 @@ func (r *Reading) OnSilence(from filestore.MachineID) Verdict {
 }
 
 func (r *Reading) verdict() Verdict {
-	if r.agreed(func(a Answer) bool { return a.Status == OK && a.Record == nil }) {
+	if r.agreed(filestore.Ballot{}, func(a Answer) bool { return a.Status == OK && a.Record == nil }) {
 		r.newest = Answer{}
 		return Decided
 	}
-	if r.newest.Record != nil && r.agreed(func(a Answer) bool {
+	if r.newest.Record != nil && r.agreed(r.newest.Accepted, func(a Answer) bool {
 		return a.Record != nil && a.Accepted == r.newest.Accepted &&
 			a.Promised.Compare(a.Accepted) <= 0 && a.Record.Voters.Equal(r.view.Voters)
 	}) {
@@ -94,12 +95,14 @@ func (r *Reading) verdict() Verdict {
 }
 
 // Enough reports whether as many have answered as it takes, whatever they said.
-func (r *Reading) Enough() bool { return r.agreed(func(a Answer) bool { return a.Status == OK }) }
+func (r *Reading) Enough() bool {
+	return r.agreed(filestore.Ballot{}, func(a Answer) bool { return a.Status == OK })
+}
 
 // Vacant reports whether a majority answers, has no record, and is not to know of
 // one: those who knew the name's range are away.
 func (r *Reading) Vacant() bool {
-	return r.newest.Record == nil && r.agreed(func(a Answer) bool { return a.Status == OK || a.Vacant })
+	return r.newest.Record == nil && r.agreed(filestore.Ballot{}, func(a Answer) bool { return a.Status == OK || a.Vacant })
 }
 
 // Record is the newest record seen, and the ballot it was accepted under; after

@@ -244,6 +244,18 @@ func (r *Round) Accept() (Accept, []filestore.MachineID) {
 	return Accept{Ballot: r.ballot, View: r.view, Record: r.proposal}, to.All()
 }
 
+// Create is the first and only message of a round whose ballot is fast, in place of
+// Prepare and Accept: the record of a new name, and the machines it goes to, whose
+// answers OnAccepted takes. The round comes to Chosen when all of them accept, and to
+// Again once one does not. False when the task does not make a new record.
+func (r *Round) Create() (Accept, []filestore.MachineID, bool) {
+	if r.task.Change == nil || !r.view.Basis.IsZero() || r.propose() != Propose || r.result != filestore.ResultStored {
+		return Accept{}, nil, false
+	}
+	m, to := r.Accept()
+	return m, to, true
+}
+
 // OnAccepted takes a voter's answer to Accept: Wait, Chosen or Again. Once
 // Chosen it stays so; later acceptances only add to Acceptors.
 func (r *Round) OnAccepted(from filestore.MachineID, a Answer) Next {
@@ -254,7 +266,7 @@ func (r *Round) OnAccepted(from filestore.MachineID, a Answer) Next {
 		return r.refused(from, a)
 	}
 	r.granted[from] = a.Accepted
-	if Quorum(r.quorum, r.has) {
+	if r.isChosen() {
 		return Chosen
 	}
 	return Wait
@@ -288,9 +300,9 @@ func (r *Round) refused(from filestore.MachineID, a Answer) Next {
 // that is not enough.
 func (r *Round) wanting() Next {
 	switch {
-	case r.accepting && Quorum(r.quorum, r.has):
+	case r.accepting && r.isChosen():
 		return Chosen
-	case Quorum(r.quorum, func(m filestore.MachineID) bool { return !r.lost[m] }):
+	case IsChosen(r.quorum, r.ballot, func(m filestore.MachineID) bool { return !r.lost[m] }):
 		return Wait
 	case r.mayCreate():
 		return r.propose()
@@ -299,6 +311,9 @@ func (r *Round) wanting() Next {
 	}
 	return Again
 }
+
+// isChosen: as many have accepted as it takes.
+func (r *Round) isChosen() bool { return IsChosen(r.quorum, r.ballot, r.has) }
 
 // awaits: somebody has neither answered nor been given up.
 func (r *Round) awaits() bool {

@@ -57,7 +57,7 @@ func TestSimulateSplits(t *testing.T) {
 // checkSound runs seeds under the package's own rules, and checks that they
 // were worth running.
 func checkSound(t *testing.T, seeds int, s scenario) {
-	var runs, ops, known, reads, moved int
+	var runs, ops, known, reads, moved, creations, created int
 	for seed := range seedsOf(t, seeds, 1) {
 		w := simulate(seed, soundRules(), s, tracer(t))
 		w.checkCatchUp()
@@ -65,6 +65,8 @@ func checkSound(t *testing.T, seeds int, s scenario) {
 		runs++
 		reads += w.oneRoundReads
 		moved += w.moves
+		creations += w.creations
+		created += w.created
 		for _, o := range w.ops {
 			ops++
 			if o.known {
@@ -72,12 +74,16 @@ func checkSound(t *testing.T, seeds int, s scenario) {
 			}
 		}
 	}
-	t.Logf("%d seeds: %d operations, %d answered, %d in a one-round read, %d moves", runs, ops, known, reads, moved)
+	t.Logf("%d seeds: %d operations, %d answered, %d in a one-round read, %d moves, %d of %d creations in one round",
+		runs, ops, known, reads, moved, created, creations)
 	if runs >= 100 {
 		require.Greater(t, known, ops*3/4, "most operations come through")
 		require.Greater(t, reads, runs)
 		if s == moves {
 			require.Greater(t, moved, runs/4)
+		} else {
+			require.Greater(t, created, runs/10)
+			require.Greater(t, creations-created, runs/10)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Know
 	switch {
 	case otherList(r, m.View):
 		return r, answer(OtherList, r)
-	case m.Ballot.Compare(r.Promised) < 0,
+	case m.Ballot.Fast, m.Ballot.Compare(r.Promised) < 0,
 		m.Ballot.Compare(r.Promised) == 0 && r.Accepted.Compare(m.Ballot) >= 0:
 		return r, answer(Outbid, r)
 	}
@@ -81,6 +81,24 @@ func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, A
 	rec := m.Record
 	r.Accepted, r.Record, r.Held = m.Ballot, &rec, !rec.Deleted
 	return r, Answer{Status: OK, Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
+}
+
+// OnCreate is OnAccept for a fast ballot, which nobody has prepared: the voter takes
+// it as if it had been asked to promise it before, and had answered that there is no
+// record. So it has to know that, and to have promised nothing to others.
+func OnCreate(r filestore.Register, m Accept, k Knowledge, holds bool) (filestore.Register, Answer) {
+	switch {
+	case r.Record != nil && r.Accepted == m.Ballot:
+		return r, answer(OK, r) // a repeated message
+	case !m.Ballot.Fast || r.Record != nil || !r.Promised.IsZero():
+		return r, answer(Outbid, r)
+	case k != Authoritative:
+		return r, answer(DontKnow, r)
+	case !holds:
+		return r, answer(NoContent, r)
+	}
+	r.Promised = m.Ballot
+	return OnAccept(r, m, holds)
 }
 
 // OnChosen is the register of a machine that learns of a chosen record which

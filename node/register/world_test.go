@@ -44,7 +44,7 @@ type world struct {
 	loss    float64 // of the messages between two machines
 	content float64 // how often an Accept finds the content durable
 
-	moves, oneRoundReads int
+	moves, oneRoundReads, creations, created int
 }
 
 func newWorld(seed uint64, r rules, s scenario) *world {
