@@ -90,6 +90,7 @@ func messages() []hostile.Decoder {
 		message[selfReply]("self reply"),
 		message[stageRequest]("stage request"),
 		message[storeRequest]("store request"),
+		message[createRequest]("create request"),
 		message[contentRequest]("content request"),
 		message[smallChunk]("small chunk"),
 		message[stagedPart]("staged part"),
