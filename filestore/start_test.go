@@ -34,7 +34,9 @@ func TestAStartOnASlowDisk(t *testing.T) {
 		require.NoError(t, err)
 		assert.LessOrEqual(t, time.Since(start), 8*latency)
 		d.SetLatency(0)
-		require.NoError(t, s.Flush())
+		contents["later"] = content(99, 5000)
+		require.NoError(t, put(s, ballot(1), "later", contents["later"]))
+		require.NoError(t, s.Flush()) // with which the journal's content goes, also what was there at the start
 		d.Crash(rand.New(rand.NewPCG(2, 2)))
 		s, err = Open(o)
 		require.NoError(t, err)

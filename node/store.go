@@ -332,7 +332,7 @@ func leftRing(err error) error {
 	if !errors.Is(err, trust.ErrDeparted) {
 		return err
 	}
-	return fmt.Errorf("%w: %s", ErrLeaving, err)
+	return fmt.Errorf("%w: %s", ErrLeaving, err.Error()) // which no client may take for one of its own
 }
 
 // elsewhere reports whether a failure at one coordinator leaves it to try another.
