@@ -361,7 +361,12 @@ func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *re
 		if len(awaited) == 0 && (known >= register.Majority(len(to)) || known > 0 && !best.Basis.IsZero()) {
 			break
 		}
-		a := <-answers
+		var a reply[register.Answer]
+		select {
+		case a = <-answers:
+		case <-ctx.Done():
+			return known
+		}
 		delete(awaited, a.from)
 		if a.err != nil {
 			continue
