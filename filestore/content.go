@@ -39,6 +39,7 @@ func (s *Store) Open(name string, sum Hash) (*Content, error) {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	defer s.end()
+	defer s.watched("open")()
 	visible, err := s.visible(name)
 	if err != nil {
 		return nil, fmt.Errorf("open: %w", err)
@@ -149,6 +150,7 @@ func (c *Content) Hashes() ([]Hash, error) {
 }
 
 func (c *Content) findHashes() ([]Hash, error) {
+	defer c.store.watched("read")()
 	switch ChunkCount(c.size) {
 	case 0:
 		return []Hash{}, nil
@@ -219,6 +221,7 @@ func (c *Content) ReadUnchecked(i int, buf []byte) (int, Hash, error) {
 	if len(buf) < n {
 		return 0, Hash{}, io.ErrShortBuffer
 	}
+	defer c.store.watched("read")()
 	_, err = io.ReadFull(io.NewSectionReader(c.f, off, int64(n)), buf[:n])
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF // the file is shorter than it was: no end that a reader may believe in

@@ -40,6 +40,15 @@ func (s *Store) answered(what string, more time.Duration, f func() error) error 
 	}
 }
 
+// watched begins a read, which is over when done is called. One that takes hangLimit
+// degrades the store.
+func (s *Store) watched(what string) (done func()) {
+	timer := time.AfterFunc(hangLimit, func() {
+		_ = s.fail(fmt.Errorf("%s: %w for %v", what, errHang, hangLimit))
+	})
+	return func() { timer.Stop() }
+}
+
 // settled waits for the operations under way; false if the disk does not answer them.
 func (s *Store) settled() bool {
 	done := make(chan struct{})

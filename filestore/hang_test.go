@@ -64,3 +64,32 @@ func TestADiskThatHangs(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// A disk that is only read from is found out, too.
+func TestAReadThatHangs(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var told atomic.Int32
+		d := NewMemDisk()
+		s, err := Open(Options{Disk: d, Positions: [][20]byte{{1}}, OnDegraded: func() { told.Add(1) }})
+		require.NoError(t, err)
+		data := content(1, 2*ChunkSize)
+		require.NoError(t, put(s, ballot(1), "large", data))
+		c, err := s.Open("large", recordOf("large", data).SHA256)
+		require.NoError(t, err)
+		release := d.Hang()
+		read := make(chan error, 1)
+		go func() {
+			_, err := c.ReadChunk(0, make([]byte, ChunkSize))
+			read <- err
+		}()
+		time.Sleep(hangLimit - time.Second)
+		assert.NoError(t, s.Degraded(), "it may only be busy")
+		time.Sleep(2 * time.Second)
+		assert.ErrorIs(t, s.Degraded(), errHang)
+		assert.Equal(t, int32(1), told.Load())
+		release()
+		assert.NoError(t, <-read, "what is read in the end is good")
+		assert.NoError(t, c.Close())
+		assert.NoError(t, s.Close())
+	})
+}

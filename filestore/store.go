@@ -234,10 +234,10 @@ func (s *Store) Degraded() error {
 }
 
 // fail degrades the store if err, of something that writes or of the table,
-// says that they can not be relied on any more. It returns err, as ErrDegraded
+// or of a disk that does not answer, says that they can not be relied on any more. It returns err, as ErrDegraded
 // then: whoever asked is told from the first failure on that another node may do.
 func (s *Store) fail(err error) error {
-	if !errors.Is(err, errSync) && !errors.Is(err, errDamagedTable) && !isBroken(err) {
+	if !errors.Is(err, errSync) && !errors.Is(err, errDamagedTable) && !errors.Is(err, errHang) && !isBroken(err) {
 		return err
 	}
 	if !errors.Is(err, ErrDegraded) {

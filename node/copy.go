@@ -76,36 +76,17 @@ func (n *Node) copyFile(ctx context.Context, name string, from Source, o StoreOp
 
 // requestCopy has a copy coordinated, as requestChange has a change.
 func (n *Node) requestCopy(ctx context.Context, req copyRequest) (changeReply, error) {
-	candidates, err := n.coordinators(ctx, req.Store.Name)
-	if err != nil {
-		return changeReply{}, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, copyTimeout(req.Content.Size)+changeTimeout+callTimeout)
 	defer cancel()
-	var errs []error
-	for _, m := range candidates {
-		var reply changeReply
+	return n.throughCoordinator(ctx, req.Store.Name, func(m MachineID) (reply changeReply, err error) {
 		if m == n.self() {
-			reply, err = n.onCopy(ctx, req)
-		} else {
-			err = n.net.Call(ctx, n.members.peer(m), callCopy, req, &reply)
-			if err == nil {
-				err = n.checkRecord(ctx, m, req.Store.Name, reply.Record)
-			}
+			return n.onCopy(ctx, req)
 		}
-		if err == nil {
-			return reply, nil
+		if err = n.net.Call(ctx, n.members.peer(m), callCopy, req, &reply); err == nil {
+			err = n.checkRecord(ctx, m, req.Store.Name, reply.Record)
 		}
-		errs = append(errs, err)
-		if !elsewhere(err) {
-			break
-		}
-	}
-	err = errors.Join(errs...)
-	if elsewhere(errs[len(errs)-1]) {
-		err = fmt.Errorf("%w: %w", ErrOutcome, err)
-	}
-	return changeReply{}, err
+		return reply, err
+	})
 }
 
 // copyTimeout is for making all copies of a content of size bytes.

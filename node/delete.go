@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -59,32 +57,13 @@ func (n *Node) deleteVersion(ctx context.Context, req changeRequest) error {
 // requestChange has a change without content coordinated, by this node where it
 // is in the name's group, else by the first of the group that takes it.
 func (n *Node) requestChange(ctx context.Context, req changeRequest) (changeReply, error) {
-	candidates, err := n.coordinators(ctx, req.Name)
-	if err != nil {
-		return changeReply{}, err
-	}
 	req.Publisher = n.self()
 	if req.Delete {
 		mark := req.tombstone()
 		sign(n.membership.identity, &mark)
 		req.Signature = mark.Signature
 	}
-	var errs []error
-	for _, m := range candidates {
-		reply, err := n.sendChange(ctx, m, req)
-		if err == nil {
-			return reply, nil
-		}
-		errs = append(errs, err)
-		if !elsewhere(err) {
-			break
-		}
-	}
-	err = errors.Join(errs...)
-	if elsewhere(errs[len(errs)-1]) { // one that broke off may have done it
-		err = fmt.Errorf("%w: %w", ErrOutcome, err)
-	}
-	return changeReply{}, err
+	return n.throughCoordinator(ctx, req.Name, func(m MachineID) (changeReply, error) { return n.sendChange(ctx, m, req) })
 }
 
 func (n *Node) sendChange(ctx context.Context, m MachineID, req changeRequest) (reply changeReply, err error) {

@@ -1,8 +1,12 @@
 package node_test
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,6 +95,39 @@ func TestALeavingNodeTakesNothingNew(t *testing.T) {
 		require.NoError(t, <-ended)
 		r.Ended(leaving)
 		r.Whole(time.Minute)
+	})
+}
+
+// What is asked of a node until it is gone either happens or is refused in a way
+// after which a client asks another: also once nobody speaks to it any more.
+func TestChangesThroughANodeThatLeaves(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 5 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.StoreMany(20)
+		leaving := r.Members[2]
+		var gone atomic.Bool
+		var work sync.WaitGroup
+		var refused atomic.Int32
+		for k := range 4 {
+			work.Go(func() {
+				for i := k; !gone.Load(); i += 4 {
+					err := leaving.Delete(t.Context(), fmt.Sprint("never stored ", i), node.NewOp(), 0)
+					if errors.Is(err, node.ErrNotFound) || err == nil {
+						continue
+					}
+					refused.Add(1)
+					assert.True(t, errors.Is(err, node.ErrLeaving) || errors.Is(err, node.ErrOutcome) || errors.Is(err, node.ErrUnavailable), "%v", err)
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		r.Blackout(r.Members[4]) // which the node waits for at the end, when all others know
+		_, err := leaving.Logout(t.Context(), time.Minute)
+		require.NoError(t, err)
+		gone.Store(true)
+		work.Wait()
+		r.Ended(leaving)
+		t.Log(refused.Load(), "refused")
+		assert.NotZero(t, refused.Load())
 	})
 }
 

@@ -247,6 +247,7 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 		if err == nil {
 			return reply, nil
 		}
+		err = leftRing(err)
 		if errors.Is(err, filestore.ErrDegraded) {
 			n.members.setDegraded(m)
 			if f.begun { // the next attempt goes to another
@@ -287,6 +288,42 @@ func (n *Node) coordinators(ctx context.Context, name string) ([]MachineID, erro
 	}
 	slices.SortStableFunc(l, func(a, b MachineID) int { return cost(a) - cost(b) })
 	return l, nil
+}
+
+// throughCoordinator has a change coordinated that may be asked for again, by the
+// first of a name's group that takes it. ErrOutcome when one that failed may have
+// done it.
+func (n *Node) throughCoordinator(ctx context.Context, name string, ask func(m MachineID) (changeReply, error)) (changeReply, error) {
+	candidates, err := n.coordinators(ctx, name)
+	if err != nil {
+		return changeReply{}, err
+	}
+	var errs []error
+	for _, m := range candidates {
+		var reply changeReply
+		if reply, err = ask(m); err == nil {
+			return reply, nil
+		}
+		err = leftRing(err)
+		errs = append(errs, err)
+		if !elsewhere(err) {
+			break
+		}
+	}
+	joined := errors.Join(errs...)
+	if elsewhere(err) {
+		joined = fmt.Errorf("%w: %w", ErrOutcome, joined)
+	}
+	return changeReply{}, joined
+}
+
+// leftRing makes ErrLeaving of a refusal because one of the two machines has left the
+// ring, be it the coordinator or this one while it was asking: another may be asked.
+func leftRing(err error) error {
+	if !errors.Is(err, trust.ErrDeparted) {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrLeaving, err)
 }
 
 // elsewhere reports whether a failure at one coordinator leaves it to try another.

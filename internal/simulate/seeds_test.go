@@ -20,6 +20,7 @@ var found = []struct {
 	{40451, "a journal was read block by block at a start; on a disk that takes seconds for everything " +
 		"that took minutes, and others took the node's place meanwhile"},
 	{50335, "a start brought the journal into the table at once, with the same result"},
+	{90245, "a delete at a machine that was leaving ended with a refusal, which a client does not try again after"},
 	{4666, "three machines that were alone found each other at one instant and made a ring that went round twice, for ever"},
 }
 
