@@ -26,7 +26,7 @@ import (
 // confirm is as good as if this node had.
 
 const (
-	throughAfter = 500 * time.Millisecond // of a read that waits for a silent machine, until others are asked
+	throughAfter = 500 * time.Millisecond // of a read, until others are asked if it waits for a silent machine
 	throughMost  = 2                      // machines that are asked
 )
 
@@ -50,9 +50,12 @@ func (n *Node) readFor(ctx context.Context, name string, need int) (found, error
 		}
 	})
 	early := time.AfterFunc(throughAfter, func() {
-		if n.waitsForSilent(ctx, name) {
-			askOthers()
+		for !n.waitsForSilent(ctx, name) {
+			if sleep(ctx, throughAfter) != nil {
+				return
+			}
 		}
+		askOthers()
 	})
 	defer early.Stop()
 	f, err := n.readBy(own, name, need)
