@@ -372,6 +372,8 @@ func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *re
 		case a = <-answers:
 		case <-grace:
 			return known
+		case <-ctx.Done():
+			return known
 		}
 		delete(awaited, a.from)
 		if a.err != nil {

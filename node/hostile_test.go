@@ -60,6 +60,8 @@ func messages() []hostile.Decoder {
 		message[register.Accept]("accept"),
 		message[register.Answer]("answer"),
 		message[readRequest]("read request"),
+		message[findRequest]("find request"),
+		message[findReply]("find reply"),
 		message[changeRequest]("change request"),
 		message[copyRequest]("copy request"),
 		message[changeReply]("change reply"),

@@ -167,6 +167,16 @@ var table = []mutant{
 		"l.takeOver = time.Time{}", "_ = time.Time{}",
 		"./node", "TestTheFirstWhoComesBackHasMissedAName",
 	},
+	{
+		"who does not hear enough of a name's voters reads it through others", "node/through.go",
+		"if m != n.self() && !n.silence.of(m) && len(to) < throughMost {", "if false {",
+		"./node", "TestTwoThatCannotTalkMissNothing",
+	},
+	{
+		"what others have read does not replace newer news", "node/through.go",
+		"return theirs.confirmed && theirs.view.Basis.Compare(f.view.Basis) >= 0", "return theirs.confirmed",
+		"./node", "TestWhatOthersHaveRead",
+	},
 	// Copies.
 	{
 		"a copy is deleted only when every voter has confirmed its own", "node/stray.go",
