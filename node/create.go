@@ -25,8 +25,9 @@ const createGrace = 2 * time.Second
 
 // createRequest has a voter accept a small file under a name that it knows to be new.
 type createRequest struct {
-	Accept register.Accept `cbor:"1,keyasint"`
-	Chunk  smallChunk      `cbor:"2,keyasint"`
+	Accept  register.Accept `cbor:"1,keyasint"`
+	Chunk   smallChunk      `cbor:"2,keyasint"`
+	Settled span            `cbor:"3,keyasint"` // of who asks
 }
 
 // coordinateSmall coordinates a store of small content. The chunk stays the caller's.
@@ -53,17 +54,19 @@ func (n *Node) create(ctx context.Context, h storeHeader, c transfer.Chunk, t co
 	if n.checkPublished(ctx, &rec, h.Publisher) != nil {
 		return outcome{}, false
 	}
-	counter, err := n.store.NextCounter(1)
+	counter, err := n.settled.begin(func() (uint64, error) { return n.store.NextCounter(1) })
 	if err != nil {
 		return outcome{}, false
 	}
+	chosen := false
+	defer func() { n.settled.end(n.self(), counter, chosen) }()
 	task := register.Task{Change: h.change(&rec)}
 	round := register.NewRound(h.Name, filestore.Ballot{Counter: counter, Machine: n.self(), Fast: true}, view, task)
 	msg, to, ok := round.Create()
 	if !ok {
 		return outcome{}, false
 	}
-	encoded, err := transfer.Marshal(createRequest{Accept: msg, Chunk: wireChunk(c)})
+	encoded, err := transfer.Marshal(createRequest{Accept: msg, Chunk: wireChunk(c), Settled: n.settled.tell()})
 	if err != nil {
 		return outcome{}, false
 	}
@@ -91,7 +94,8 @@ func (n *Node) create(ctx context.Context, h storeHeader, c transfer.Chunk, t co
 				step = round.OnAccepted(a.from, a.is)
 			}
 			if step != register.Wait {
-				return n.outcomeOf(round), step == register.Chosen
+				chosen = step == register.Chosen
+				return n.outcomeOf(round), chosen
 			}
 		case <-timer.C:
 			return outcome{}, false
@@ -122,6 +126,7 @@ func (n *Node) onCreate(ctx context.Context, r createRequest, from MachineID) (r
 	if n.state.leaving.Load() {
 		return register.Answer{}, ErrLeaving
 	}
+	n.settled.learn(from, r.Settled)
 	rec := &r.Accept.Record
 	c, err := r.Chunk.chunk(rec.SHA256)
 	if err != nil {

@@ -181,6 +181,26 @@ func TestAReadOfACreationWithoutAVoter(t *testing.T) {
 	}
 }
 
+// Voters know of what was created before, and say so: readers do not need all of them.
+func TestVotersHearWhatIsChosen(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		r.Settled()
+		content := noise(1, 1000)
+		for _, name := range []string{"first", "second"} {
+			r.Store(r.Members[0], name, content, sized(content))
+		}
+		r.Blackout(r.Members[2])
+		for _, m := range r.Members[:2] {
+			start := time.Now()
+			r.CheckName(m, "first", content)
+			assert.Less(t, time.Since(start), 100*time.Millisecond, m.Host)
+			assert.True(t, isFast(t, m, "first"), "nobody had to confirm it")
+		}
+		r.Start(r.Members[2])
+		r.Ready(r.Members[2])
+	})
+}
+
 // creation is a signed record of a new name, as its coordinator would have it accepted.
 func creation(t *testing.T, r *ringtest.Ring, by *ringtest.Member, name string, content []byte, counter uint64) register.Accept {
 	t.Helper()

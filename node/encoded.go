@@ -24,6 +24,7 @@ type encodedAnswer struct {
 	Record   cbor.RawMessage  `cbor:"4,keyasint,omitempty"`
 	Held     bool             `cbor:"5,keyasint,omitempty"`
 	Vacant   bool             `cbor:"6,keyasint,omitempty"`
+	Chosen   bool             `cbor:"7,keyasint,omitempty"`
 }
 
 // onReadEncoded is onRead for another machine.
@@ -40,7 +41,7 @@ func (n *Node) onReadEncoded(m readRequest) (encodedAnswer, error) {
 		known.Record = &filestore.Record{} // that there is one is all that the rule looks at
 	}
 	a := register.OnRead(known, n.knowledge(m.Name))
-	return encodedAnswer{a.Status, a.Promised, a.Accepted, r.Record, a.Held, a.Vacant}, nil
+	return encodedAnswer{a.Status, a.Promised, a.Accepted, r.Record, a.Held, a.Vacant, n.settled.has(a.Accepted)}, nil
 }
 
 // decodedMost is how many records one generation of those has that were decoded and
@@ -49,7 +50,7 @@ const decodedMost = 512
 
 // answer decodes what a machine has answered about a name, and checks its record.
 func (n *Node) answer(ctx context.Context, from MachineID, name string, e encodedAnswer) (register.Answer, error) {
-	a := register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant}
+	a := register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant, Chosen: e.Chosen}
 	if len(e.Record) == 0 {
 		return a, nil
 	}

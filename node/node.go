@@ -40,6 +40,7 @@ type Node struct {
 	unfit      unfit
 	slow       slowSources
 	places     recentPlaces
+	settled    settled
 	verified   verified
 	decoded    recent[*filestore.Record] // by their encoding; see answer
 	pacer      *pacer

@@ -16,7 +16,9 @@ func (n *Node) onRead(m readRequest) (register.Answer, error) {
 	if err != nil {
 		return register.Answer{}, err
 	}
-	return register.OnRead(r, n.knowledge(m.Name)), nil
+	a := register.OnRead(r, n.knowledge(m.Name))
+	a.Chosen = n.settled.has(a.Accepted)
+	return a, nil
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {

@@ -148,6 +148,9 @@ func (j *job) settle(r *register.Round, msg register.Accept, next register.Next)
 	case register.Chosen:
 		if msg.Ballot.Fast {
 			j.w.created++
+			for _, m := range j.w.machines {
+				j.w.send(j.at, m, func() { m.hear(msg.Ballot) })
+			}
 		}
 		j.w.chosen.claim(j.w, msg.Ballot)
 		j.w.forks.chosen(&msg.Record)

@@ -21,6 +21,8 @@ type machine struct {
 	life int           // how often it crashed: work of an earlier life is forgotten
 	view register.View // the most recent one heard of
 	ring []filestore.MachineID
+
+	settled map[filestore.Ballot]bool // fast ballots of which it has heard that they won
 }
 
 func newMachine(w *world, n int) *machine {
@@ -97,7 +99,11 @@ func (m *machine) learnChosen(rec filestore.Record, at filestore.Ballot) {
 	m.work(&job{met: []register.Met{{From: m.id, Record: own.Record, At: own.Accepted, Held: own.Held}}})
 }
 
-func (m *machine) read() register.Answer { return register.OnRead(m.disk, m.knowledge) }
+func (m *machine) read() register.Answer {
+	a := register.OnRead(m.disk, m.knowledge)
+	a.Chosen = m.disk.Accepted.Fast && m.settled[m.disk.Accepted]
+	return a
+}
 
 // nextBallot is greater than all that the machine has used or heard of.
 func (m *machine) nextBallot() filestore.Ballot {
@@ -126,4 +132,12 @@ func (m *machine) work(j *job) {
 		j.w, j.at, j.life = m.w, m, m.life
 		j.begin()
 	}
+}
+
+// hear has the machine know that a fast ballot has won.
+func (m *machine) hear(b filestore.Ballot) {
+	if m.settled == nil {
+		m.settled = map[filestore.Ballot]bool{}
+	}
+	m.settled[b] = true
 }

@@ -75,6 +75,7 @@ type Answer struct {
 	Record   *filestore.Record `cbor:"4,keyasint,omitempty"`
 	Held     bool              `cbor:"5,keyasint,omitempty"` // the record's content is durable at the voter
 	Vacant   bool              `cbor:"6,keyasint,omitempty"` // with DontKnow: see the knowledge of that name
+	Chosen   bool              `cbor:"7,keyasint,omitempty"` // the voter has heard that the record was chosen under Accepted, which is fast
 }
 
 // view is the view that the answering voter's own record stands for.

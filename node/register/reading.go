@@ -11,6 +11,7 @@ type Reading struct {
 	lost    map[filestore.MachineID]bool
 	learned View
 	newest  Answer
+	chosen  filestore.Ballot // fast, and somebody has heard that it was
 }
 
 // Verdict is what a read knows so far.
@@ -55,6 +56,9 @@ func (r *Reading) To() []filestore.MachineID { return r.view.Voters.All() }
 func (r *Reading) OnAnswer(from filestore.MachineID, a Answer) Verdict {
 	r.answers[from] = a
 	if a.Record != nil {
+		if a.Chosen {
+			r.chosen = a.Accepted
+		}
 		if a.Accepted.Compare(r.newest.Accepted) > 0 {
 			r.newest = a
 		}
@@ -76,7 +80,11 @@ func (r *Reading) verdict() Verdict {
 		r.newest = Answer{}
 		return Decided
 	}
-	if r.newest.Record != nil && r.agreed(r.newest.Accepted, func(a Answer) bool {
+	at := r.newest.Accepted
+	if at == r.chosen {
+		at = filestore.Ballot{} // a majority is enough to know that nothing has come after it
+	}
+	if r.newest.Record != nil && r.agreed(at, func(a Answer) bool {
 		return a.Record != nil && a.Accepted == r.newest.Accepted &&
 			a.Promised.Compare(a.Accepted) <= 0 && a.Record.Voters.Equal(r.view.Voters)
 	}) {
