@@ -57,6 +57,7 @@ func TestAStrayThatIsNeededStays(t *testing.T) {
 			r.Ready(voter)
 		}
 		voter := groupOf(t, r, name)[1]
+		time.Sleep(time.Minute) // its file is all there is of it
 		require.NoError(t, voter.Rot(name, 3))
 		voter.Disk.SetCapacity(1) // it cannot have a good copy now
 		_, _, err := ringtest.Fetch(t.Context(), voter, name, node.FetchOptions{Quorum: 1})
