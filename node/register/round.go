@@ -227,7 +227,7 @@ func (r *Round) apply(c *Change, p *filestore.Record) Next {
 	if result == 0 {
 		return Absent
 	}
-	next.Name, next.Voters, next.Changes = r.name, p.Voters, p.Changes+1
+	next.Name, next.Voters, next.Changes = r.name, p.Voters, max(p.Changes, c.Base)+1
 	next.Branch, next.Seen, next.Conflicts = p.Branch, p.Seen, p.Conflicts
 	next.History = append(slices.Clone(p.History), filestore.Change{Op: c.Op, Result: result})
 	if n := len(next.History); n > filestore.HistoryLen {
@@ -238,9 +238,14 @@ func (r *Round) apply(c *Change, p *filestore.Record) Next {
 }
 
 // Accept is the second message and the machines it goes to: the voters, and
-// those who cease to be voters so that they learn of it.
+// those who cease to be voters so that they learn of it. A take-over goes only to
+// those whom it makes voters. A machine that accepts it votes no more in the branch
+// before; if no voter of the new one has accepted it, that cannot go on either.
 func (r *Round) Accept() (Accept, []filestore.MachineID) {
 	to := filestore.Voters{Old: r.view.Voters.All(), New: r.proposal.Voters.All()}
+	if r.task.Force {
+		to = r.proposal.Voters
+	}
 	return Accept{Ballot: r.ballot, View: r.view, Record: r.proposal}, to.All()
 }
 
