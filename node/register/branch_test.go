@@ -151,3 +151,38 @@ func TestATakeOverThatNobodyAcceptsIsHarmless(t *testing.T) {
 	require.Equal(t, register.Propose, prepare(r, all...))
 	assert.Equal(t, register.Chosen, accept(r, all...))
 }
+
+// Before a name was deleted and forgotten, and created again in one round, its ballots
+// were greater. A machine that missed it all and joins the voters does not bring back
+// what it had.
+func TestAMachineFromAnEarlierLifeOfTheName(t *testing.T) {
+	list := register.View{Voters: voters(0, 1, 2)}
+	r := register.NewRound(registerName, ballot(50), list, storing(7))
+	require.Equal(t, register.Propose, promises(t, r, promise(0, nil), 0, 1))
+	old, _ := r.Proposal()
+	registers := map[filestore.MachineID]filestore.Register{id(3): register.OnChosen(id(3), filestore.Register{}, ballot(50), old)}
+
+	r = register.NewRound(registerName, filestore.Ballot{Counter: 60, Machine: id(1), Fast: true}, list, storing(9))
+	m, to, ok := r.Create()
+	require.True(t, ok)
+	next := register.Wait
+	for _, self := range to {
+		require.Equal(t, register.Wait, next)
+		var a register.Answer
+		registers[self], a = register.OnCreate(filestore.Register{}, m, register.Authoritative, true)
+		next = r.OnAccepted(self, a)
+	}
+	require.Equal(t, register.Chosen, next)
+
+	move := register.NewRound(registerName, ballot(70), r.ChosenView(), register.Task{Target: ids(1, 2, 3)})
+	p, _ := move.Prepare()
+	next = register.Wait
+	for _, self := range ids(3, 0, 1) {
+		require.Equal(t, register.Wait, next)
+		_, a := register.OnPrepare(self, registers[self], p, register.Ignorant)
+		next = move.OnPromise(self, a)
+	}
+	require.Equal(t, register.Propose, next)
+	rec, _ := move.Proposal()
+	assert.Equal(t, int64(9), rec.Size)
+}

@@ -122,7 +122,7 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	}
 	r.granted[from] = a.Accepted
 	r.note(from, a)
-	if a.Record != nil && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
+	if a.Record != nil && r.decides(from) && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
 		r.best, r.bestAt = a.Record, a.Accepted
 	}
 	switch {
@@ -132,6 +132,13 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 		return Wait
 	}
 	return r.propose()
+}
+
+// decides reports whether what a machine has may be the present record: the voters
+// there are have that. Who joins them may have voted before the name was deleted and
+// forgotten, and was then created again, perhaps under a lower ballot.
+func (r *Round) decides(m filestore.MachineID) bool {
+	return r.task.Force || r.view.Voters.Contains(m)
 }
 
 // propose computes the record to be accepted from a majority's promises.
