@@ -48,8 +48,9 @@ type generation struct {
 	end    int64 // of the last record
 	changes
 
-	carried int64 // bytes of its records that were of the generation before
-	torn    bool  // there may be a part of a record at the end
+	read    []byte // what was read of the file at the start, for as long as that lasts; nil: read it there
+	carried int64  // bytes of its records that were of the generation before
+	torn    bool   // there may be a part of a record at the end
 }
 
 // beginGeneration begins an empty generation, durably, over whatever the file holds.

@@ -109,6 +109,7 @@ func openJournal(d Disk, inner table) (opened *journal, err error) {
 		if err := g.replay(in[i]); err != nil {
 			return nil, err
 		}
+		g.read = in[i][:min(g.end, int64(len(in[i])))]
 		j.frozen, j.active = j.active, g
 	}
 	if err := orGiveBack(d, j.active.clear); err != nil {
@@ -153,6 +154,15 @@ func (j *journal) generations() []*generation {
 	return []*generation{j.active, j.frozen}
 }
 
+// started gives back what a start has read.
+func (j *journal) started() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, g := range j.generations() {
+		g.read = nil
+	}
+}
+
 // size returns how many bytes the active generation has, without content that it has
 // taken over, and whether the table finds no room for what was frozen before.
 func (j *journal) size() (bytes int64, stuck bool) {
@@ -183,6 +193,12 @@ func (j *journal) get(key []byte) ([]byte, error) {
 
 // content reads content; nil: it has left the journal meanwhile.
 func (j *journal) content(g *generation, at extent) ([]byte, error) {
+	j.mu.RLock()
+	known := g.read
+	j.mu.RUnlock()
+	if at.at+int64(at.size) <= int64(len(known)) {
+		return bytes.Clone(known[at.at:][:at.size]), nil
+	}
 	value := make([]byte, at.size)
 	_, err := g.file.ReadAt(value, at.at)
 	j.mu.RLock()

@@ -51,6 +51,7 @@ func (s *Store) recover() error {
 	if err := s.loadCounter(); err != nil {
 		return err
 	}
+	defer s.tab.started()
 	return s.tidy()
 }
 

@@ -10,6 +10,8 @@ import (
 	"path"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Small content. A file of its own costs three syncs to be durable: the file,
@@ -22,7 +24,8 @@ import (
 //     others, see install: whatever becomes of that, the journal has the content.
 //   - Flush later makes many such files durable at once, and only then lets their
 //     content go from the journal.
-//   - Open writes the files of content that it finds in the journal again.
+//   - Open writes those files again that are not as the journal has them, and leaves
+//     it to Flush, too, to make them durable.
 //
 // So at any instant each held content is in the journal, or in a file that was
 // synced after it was whole.
@@ -180,22 +183,27 @@ func (s *Store) checkpoint() error {
 	return s.fail(fmt.Errorf("checkpoint: %w: %w", errSync, err))
 }
 
-// flushEach makes files and their directories durable one by one. Those that are
+// flushEach makes files and their directories durable, each by itself. Those that are
 // gone are somebody else's business.
 func flushEach(d Disk, files []string) error {
 	dirs := map[string]bool{}
+	var g errgroup.Group
+	g.SetLimit(restoreAtOnce)
 	for _, at := range files {
-		f, err := d.open(at)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = errors.Join(f.sync(), f.Close())
-		}
-		if err != nil {
-			return err
-		}
 		dirs[path.Dir(at)] = true
+		g.Go(func() error {
+			f, err := d.open(at)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err == nil {
+				err = errors.Join(f.sync(), f.Close())
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	for dir := range dirs {
 		if err := d.syncDir(dir); err != nil {
@@ -205,8 +213,9 @@ func flushEach(d Disk, files []string) error {
 	return nil
 }
 
-// restore makes the file of an entry durable whose content the journal has: as it
-// is, if it is whole, else anew, which is reported.
+// restore makes the file whole of an entry whose content the journal has: as it
+// is, or else anew, which is reported. It is durable in the journal until a Flush.
+// Several entries may be restored at once.
 func (t *tidying) restore(visible string, e *entry) (bool, error) {
 	s := t.store
 	key := contentKey(e.File)
@@ -219,41 +228,38 @@ func (t *tidying) restore(visible string, e *entry) (bool, error) {
 		s.log.Error("content in the journal is damaged", "path", s.disk.path(visible))
 		return false, nil
 	}
-	if whole, err := t.keep(t.find(visible, e.File), content); err != nil || whole {
-		return false, err
+	t.mu.Lock()
+	t.restored = append(t.restored, tidied{visible: visible, entry: e})
+	t.mu.Unlock()
+	if t.isWhole(t.find(visible, e.File), content) {
+		return false, nil
 	}
 	if err := orGiveBack(s.disk, func() error { return t.rewrite(visible, e, content) }); err != nil {
 		return false, err
 	}
-	delete(t.present, visible)
-	t.dirty[path.Dir(visible)] = true
+	t.gone(visible)
 	if t.regular(e.File) { // half written: nobody may take it for the content once the journal has it no more
 		return true, t.remove(e.File)
 	}
 	return true, nil
 }
 
-// keep makes the file at a path durable if it is ours and has this content; false:
-// it is not. So a disk that is full does not keep a node from starting again.
-func (t *tidying) keep(at string, content []byte) (bool, error) {
+// isWhole reports whether the file at a path is ours and has this content. So a disk
+// that is full does not keep a node from starting again.
+func (t *tidying) isWhole(at string, content []byte) bool {
 	if at == "" || !t.ours(at) {
-		return false, nil
+		return false
 	}
 	f, err := t.store.disk.open(at)
 	if err != nil {
-		return false, nil
+		return false
 	}
 	found := make([]byte, len(content)+1)
 	n, _ := f.ReadAt(found, 0)
-	whole := bytes.Equal(found[:n], content)
-	if whole {
-		err = f.sync()
-		t.dirty[path.Dir(at)] = true
-	}
-	return whole, errors.Join(err, f.Close())
+	return f.Close() == nil && bytes.Equal(found[:n], content)
 }
 
-// rewrite makes a durable file of content at visible, whatever is there.
+// rewrite makes a file of content at visible, whatever is there.
 func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
 	s := t.store
 	temp := tempPath(path.Dir(visible))
@@ -264,7 +270,6 @@ func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
 	_, err = f.Write(content)
 	if err == nil {
 		s.dress(f, temp, e)
-		err = f.sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = s.disk.rename(temp, visible)
@@ -275,16 +280,22 @@ func (t *tidying) rewrite(visible string, e *entry, content []byte) error {
 	return nil
 }
 
-// contents forgets all content: what an entry holds has its file by now, and nobody
-// needs the rest. A former version kept it in the table.
+// contents leaves the content in the journal that was restored, until a Flush makes its
+// files durable, and forgets the rest, which nobody needs. A former version kept content
+// in the table: it leaves that at once.
 func (t *tidying) contents() error {
-	if err := t.sync(); err != nil {
-		return err
+	s := t.store
+	files := make([]string, 0, len(t.restored))
+	for _, r := range t.restored {
+		s.note(r.entry, r.visible)
+		files = append(files, r.visible)
 	}
-	tab := t.store.tab
-	tab.forget(func([]byte) bool { return false })
+	s.tab.forget(func(key []byte) bool {
+		_, needed := s.unflushed[string(key[1:])]
+		return needed
+	})
 	for start := []byte{prefixContent}; ; {
-		pairs, err := tab.page(start, registersPage)
+		pairs, err := s.tab.page(start, registersPage)
 		if err != nil {
 			return err
 		}
@@ -297,7 +308,11 @@ func (t *tidying) contents() error {
 		if len(writes) == 0 {
 			return nil
 		}
-		if err := tab.apply(writes); err != nil {
+		if err := errors.Join(s.disk.flush(files), t.sync()); err != nil {
+			return err
+		}
+		files = nil
+		if err := s.tab.apply(writes); err != nil {
 			return err
 		}
 		start = writes[len(writes)-1].key

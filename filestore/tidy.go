@@ -6,7 +6,13 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
+
+// restoreAtOnce is how many small files a start looks through at a time.
+const restoreAtOnce = 32
 
 // tidying is the work of one tidy: what is on the disk and not yet accounted
 // for, and the directories to sync.
@@ -15,6 +21,9 @@ type tidying struct {
 	dirs    []string
 	present map[string]fs.FileMode // the type of each
 	dirty   map[string]bool
+
+	mu       sync.Mutex // guards what follows, and the maps while files are restored
+	restored []tidied   // whose content is in the journal
 }
 
 // tidy finishes what a crash interrupted, counts what is held, and removes or
@@ -69,27 +78,26 @@ func (t *tidying) registers() error {
 		if err != nil {
 			return err
 		}
+		page, err := t.decode(pairs)
+		if err != nil {
+			return err
+		}
+		if err := t.restoreAll(page); err != nil {
+			return err
+		}
 		var writes []write
-		for _, p := range pairs {
-			c, ok := splitRegisterKey(p.key)
-			if !ok {
-				break
-			}
-			e, err := decodeEntry(p.key, p.value)
+		for _, r := range page {
+			changed, err := t.register(r)
 			if err != nil {
 				return err
 			}
-			changed, err := t.register(c.Name, e)
-			if err != nil {
-				return err
-			}
-			t.store.resum(c.Name, &entry{}, e)
+			t.store.resum(r.name, &entry{}, r.entry)
 			if changed {
-				value, err := e.encode(p.key)
+				value, err := r.entry.encode(r.key)
 				if err != nil {
 					return err
 				}
-				writes = append(writes, write{p.key, value})
+				writes = append(writes, write{r.key, value})
 			}
 		}
 		if len(writes) > 0 {
@@ -108,13 +116,53 @@ func (t *tidying) registers() error {
 	}
 }
 
-// register makes e and name's file agree, and reports whether e changed.
-func (t *tidying) register(name string, e *entry) (bool, error) {
-	s := t.store
-	visible, err := s.visible(name)
-	if err != nil {
-		return false, err
+// tidied is a register on its way through registers.
+type tidied struct {
+	key      []byte
+	name     string
+	visible  string
+	entry    *entry
+	restored bool // its file was made anew
+}
+
+// decode returns the registers of a page, up to what is no register.
+func (t *tidying) decode(pairs []pair) (page []tidied, err error) {
+	for _, p := range pairs {
+		c, ok := splitRegisterKey(p.key)
+		if !ok {
+			break
+		}
+		r := tidied{key: p.key, name: c.Name}
+		if r.entry, err = decodeEntry(p.key, p.value); err != nil {
+			return nil, err
+		}
+		if r.visible, err = t.store.visible(c.Name); err != nil {
+			return nil, err
+		}
+		page = append(page, r)
 	}
+	return page, nil
+}
+
+// restoreAll restores those that are held, many at once: after a crash there may be
+// thousands, and a disk that takes long for each.
+func (t *tidying) restoreAll(page []tidied) error {
+	var g errgroup.Group
+	g.SetLimit(restoreAtOnce)
+	for i := range page {
+		if r := &page[i]; r.entry.Held && !r.entry.Sweep {
+			g.Go(func() (err error) {
+				r.restored, err = t.restore(r.visible, r.entry)
+				return err
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// register makes a register and its file agree, and reports whether the entry changed.
+func (t *tidying) register(r tidied) (bool, error) {
+	s, name, visible, e := t.store, r.name, r.visible, r.entry
 	if e.Sweep {
 		e.Sweep = false
 		if t.regular(visible) && t.ours(visible) {
@@ -125,9 +173,7 @@ func (t *tidying) register(name string, e *entry) (bool, error) {
 	if !e.Held {
 		return false, nil
 	}
-	if restored, err := t.restore(visible, e); err != nil {
-		return false, err
-	} else if restored {
+	if r.restored {
 		s.count(e.Record, 1)
 		return false, nil
 	}
@@ -166,6 +212,8 @@ func (t *tidying) find(visible, staged string) string {
 
 // regular reports whether a regular file is at a path.
 func (t *tidying) regular(at string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	mode, ok := t.present[at]
 	return ok && mode.IsRegular()
 }
@@ -189,9 +237,16 @@ func (t *tidying) ours(at string) bool {
 }
 
 func (t *tidying) remove(at string) error {
+	t.gone(at)
+	return t.store.disk.remove(at)
+}
+
+// gone notes that there is nothing at a path any more, or that its file is accounted for.
+func (t *tidying) gone(at string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	delete(t.present, at)
 	t.dirty[path.Dir(at)] = true
-	return t.store.disk.remove(at)
 }
 
 // strangers removes temporary files and quarantines what no register names.

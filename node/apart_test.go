@@ -73,6 +73,47 @@ func TestTwoThatCannotTalk(t *testing.T) {
 	}
 }
 
+// Either of two members that cannot talk to each other learns soon that a name is
+// not stored, and can store it, whoever owns it. Of the name's group, one may be out
+// of its reach, and another not know the range.
+func TestTwoThatCannotTalkMissNothing(t *testing.T) {
+	for _, oneWay := range bubble.Some([]bool{true, false}, 1) {
+		t.Run(fmt.Sprint("one way ", oneWay), func(t *testing.T) {
+			ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+				r.Settled()
+				a := r.Members[0]
+				b := memberAfter(r, a, 1)
+				waits := []time.Duration{0, 20 * time.Second, 2 * time.Minute}
+				names := map[*ringtest.Member][]string{}
+				for _, owner := range r.Members {
+					names[owner] = owned(t, r, "of "+owner.Host, owner, 2*len(waits))
+				}
+				r.Net.Cut(a.Host, b.Host)
+				if !oneWay {
+					r.Net.Cut(b.Host, a.Host)
+				}
+				for i, wait := range waits {
+					time.Sleep(wait)
+					limit := 4 * time.Second // a call that times out: the other is asked again now and then
+					if i == 0 {
+						limit = 15 * time.Second
+					}
+					for k, m := range []*ringtest.Member{a, b} {
+						for _, owner := range r.Members {
+							name, what := names[owner][2*i+k], m.Host+", owned by "+owner.Host
+							within(t, limit, "look at "+what, func() { r.CheckName(m, name, nil) })
+							within(t, limit, "store at "+what, func() { r.Store(m, name, []byte(what), node.StoreOptions{}) })
+							within(t, limit, "fetch at "+what, func() { r.CheckName(m, name, []byte(what)) })
+						}
+					}
+				}
+				r.Net.HealAll()
+				r.Whole(2 * time.Minute)
+			})
+		})
+	}
+}
+
 // within fails the test unless f takes no longer than limit.
 func within(t *testing.T, limit time.Duration, what string, f func()) {
 	t.Helper()

@@ -33,6 +33,7 @@ type outcome struct {
 
 // patience says how long to wait for acceptances beyond the quorum.
 type patience struct {
+	none   bool // wait for nobody
 	all    bool // until each has answered or failed
 	copies int  // until there are so many, and then for lastCopyGrace
 }
@@ -274,7 +275,7 @@ func (n *Node) accept(ctx context.Context, b ballot, wait patience) register.Nex
 		}
 		switch {
 		case result != register.Chosen:
-		case len(awaited) == 0:
+		case wait.none, len(awaited) == 0:
 			return result
 		case !wait.all && grace == nil && len(n.outcomeOf(r).acceptors) >= want:
 			grace = time.After(lastCopyGrace)
@@ -350,18 +351,30 @@ func (n *Node) viewToStore(ctx context.Context, name string) (register.View, err
 }
 
 // newest asks machines for their record of a name, keeps the newest view among
-// best and theirs in best, their answers in h, and counts those that knew. It
-// does not wait for those that were silent a moment ago when a majority or a record
-// is there without them.
+// best and theirs in best, their answers in h, and counts those that knew. When a
+// majority or a record is there, it waits for the others only for readGrace, and not
+// for those that were silent a moment ago.
 func (n *Node) newest(ctx context.Context, name string, to []MachineID, best *register.View, h heard) (known int) {
 	to = slices.DeleteFunc(to, func(m MachineID) bool { return m == n.self() && !best.Basis.IsZero() })
 	awaited := n.answering(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
+	var grace <-chan time.Time
 	for range to {
-		if len(awaited) == 0 && (known >= register.Majority(len(to)) || known > 0 && !best.Basis.IsZero()) {
+		enough := known >= register.Majority(len(to)) || known > 0 && !best.Basis.IsZero()
+		if enough && len(awaited) == 0 {
 			break
 		}
-		a := <-answers
+		if enough && grace == nil {
+			grace = time.After(readGrace)
+		}
+		var a reply[register.Answer]
+		select {
+		case a = <-answers:
+		case <-grace:
+			return known
+		case <-ctx.Done():
+			return known
+		}
 		delete(awaited, a.from)
 		if a.err != nil {
 			continue

@@ -54,7 +54,7 @@ func (n *Node) copyFile(ctx context.Context, name string, from Source, o StoreOp
 		h.Modified = time.Now().UnixNano()
 	}
 	if h.Op == (filestore.OpID{}) {
-		target, err := n.read(ctx, name)
+		target, err := n.readFor(ctx, name, 0)
 		if err != nil && !errors.Is(err, ErrVacant) {
 			return StoreResult{}, err
 		}

@@ -33,6 +33,12 @@ func (n *Node) Obtain(ctx context.Context, to MachineID, rec filestore.Record) e
 	return n.call(ctx, to, callObtain, obtainRequest{Record: rec, Sources: []MachineID{n.self()}}, nil)
 }
 
+// Create asks a machine to accept a new record, with its content, under a fast ballot.
+func (n *Node) Create(ctx context.Context, to MachineID, m register.Accept, content []byte) (a register.Answer, err error) {
+	err = n.call(ctx, to, callCreate, createRequest{Accept: m, Chunk: smallChunk{Raw: len(content), Payload: content}}, &a)
+	return a, err
+}
+
 // StageAt stages content at a machine under a record.
 func (n *Node) StageAt(ctx context.Context, to MachineID, rec filestore.Record, content []byte) error {
 	s, err := n.stageAt(ctx, to, rec.Name, rec.Size)

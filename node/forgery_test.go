@@ -66,10 +66,12 @@ func TestNobodyPublishesForAnother(t *testing.T) {
 			assert.ErrorIs(t, evil.StageAt(ctx, to, rec, content), transfer.ErrDenied, "%s: stage", what)
 			assert.ErrorIs(t, evil.StoreSmallAs(ctx, to, rec, content), transfer.ErrDenied, "%s: store in a call", what)
 			assert.ErrorIs(t, evil.StageSmallAt(ctx, to, rec, content), transfer.ErrDenied, "%s: stage in a call", what)
+			_, err := evil.Create(ctx, to, register.Accept{Ballot: filestore.Ballot{Counter: 1000, Fast: true}, Record: rec}, content)
+			assert.ErrorIs(t, err, transfer.ErrDenied, "%s: create", what)
 			assert.ErrorIs(t, evil.Obtain(ctx, to, rec), transfer.ErrDenied, "%s: obtain", what)
 			ballot := filestore.Ballot{Counter: before.Accepted.Counter + 1000, Machine: evil.Membership.Machine()}
 			view := register.ViewOf(before.Record, before.Accepted)
-			_, err := evil.Prepare(ctx, to, register.Prepare{Name: rec.Name, Ballot: ballot, View: view})
+			_, err = evil.Prepare(ctx, to, register.Prepare{Name: rec.Name, Ballot: ballot, View: view})
 			require.NoError(t, err)
 			rec.Voters = before.Record.Voters
 			_, err = evil.Accept(ctx, to, register.Accept{Ballot: ballot, View: view, Record: rec})

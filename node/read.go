@@ -99,7 +99,8 @@ const readGrace = 200 * time.Millisecond
 
 // readUnder asks everybody under a view what they have, but for those that this
 // operation has heard already: what they answer does not depend on the view.
-// With a majority there, those that were silent a moment ago are not waited for.
+// With a majority there, those that were silent a moment ago are not waited for, and
+// the others for no longer than readGrace.
 func (n *Node) readUnder(ctx context.Context, name string, view register.View, h heard, need int) (*register.Reading, register.Verdict) {
 	r := register.NewReading(view)
 	r.Require(need)
@@ -117,36 +118,29 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 	w := n.awaiting(to)
 	answers := ask(n, to, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, name) })
 	var grace <-chan time.Time
-	for range to {
-		onlySilent := false
+	verdict := register.Open
+	for verdict == register.Open {
+		switch enough := r.Enough(); {
+		case enough && w.onlySilent():
+			return r, passOver(w, register.Open, r.OnSilence)
+		case enough && grace == nil:
+			grace = time.After(readGrace)
+		}
 		select {
 		case a := <-answers:
-			var verdict register.Verdict
+			w.came(a.from)
 			if a.err != nil {
 				verdict = r.OnSilence(a.from)
 			} else {
 				verdict = r.OnAnswer(a.from, a.is)
 			}
-			if verdict != register.Open {
-				return r, verdict
-			}
-			onlySilent = w.came(a.from)
 		case <-grace:
-			onlySilent = true
+			return r, passOver(w, register.Open, r.OnSilence)
 		case <-ctx.Done():
 			return r, register.Silent
 		}
-		switch {
-		case !r.Enough():
-		case onlySilent:
-			if verdict := passOver(w, register.Open, r.OnSilence); verdict != register.Open {
-				return r, verdict
-			}
-		case grace == nil:
-			grace = time.After(readGrace)
-		}
 	}
-	return r, register.Silent
+	return r, verdict
 }
 
 // keep finishes what is half accepted: the present value is chosen once more, by
@@ -154,7 +148,7 @@ func (n *Node) readUnder(ctx context.Context, name string, view register.View, h
 func (n *Node) keep(ctx context.Context, name string, view register.View, need int) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	o, err := n.changeFrom(ctx, name, view, register.Task{}, patience{copies: need})
+	o, err := n.changeFrom(ctx, name, view, register.Task{}, patience{none: need == 0, copies: need})
 	if errors.Is(err, ErrNotFound) && need == 0 {
 		return found{view: view, confirmed: true}, nil
 	}

@@ -93,6 +93,8 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r rangeRequest) (any, error) { return n.onRange(r) })
 	case callMembersOf:
 		return serve(payload, func(r membersOfRequest) (any, error) { return n.onMembersOf(r) })
+	case callFind:
+		return serve(payload, func(r findRequest) (any, error) { return n.onFind(ctx, r) })
 	case callForget:
 		return serve(payload, func(r forgetRequest) (any, error) { return n.onForget(r) })
 	case callStage:

@@ -77,8 +77,10 @@ func (n *Node) awaiting(to []MachineID) awaiting {
 func (w awaiting) came(m MachineID) (onlySilent bool) {
 	delete(w.all, m)
 	delete(w.answering, m)
-	return len(w.answering) == 0
+	return w.onlySilent()
 }
+
+func (w awaiting) onlySilent() bool { return len(w.answering) == 0 }
 
 // passOver counts those that are left as silent, for as long as that leaves it open
 // what came of the question.

@@ -65,12 +65,12 @@ func (n *Node) find(ctx context.Context, name string) (found, error) {
 	return n.findBy(ctx, name, 0)
 }
 
-// findBy is find with so many voters agreed; see readBy.
+// findBy is find with so many voters agreed; see readFor.
 func (n *Node) findBy(ctx context.Context, name string, need int) (found, error) {
 	if err := filestore.ValidateName(name); err != nil {
 		return found{}, err
 	}
-	f, err := n.readBy(ctx, name, need)
+	f, err := n.readFor(ctx, name, need)
 	if err != nil {
 		if held, ok := n.heldInDoubt(name); ok && need == 0 && errors.Is(err, ErrUnavailable) {
 			return held, nil

@@ -58,7 +58,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	}
 	h.Modified = o.Modified.UnixNano()
 	if h.Op == (filestore.OpID{}) || h.IfExists != Replace && !h.isSmall() {
-		f, err := n.read(ctx, name)
+		f, err := n.readFor(ctx, name, 0)
 		if err != nil && !errors.Is(err, ErrVacant) {
 			return StoreResult{}, err
 		}
@@ -332,7 +332,7 @@ func leftRing(err error) error {
 	if !errors.Is(err, trust.ErrDeparted) {
 		return err
 	}
-	return fmt.Errorf("%w: %s", ErrLeaving, err)
+	return fmt.Errorf("%w: %s", ErrLeaving, err.Error()) // which no client may take for one of its own
 }
 
 // elsewhere reports whether a failure at one coordinator leaves it to try another.

@@ -35,6 +35,7 @@ const (
 	callCompare     uint16 = 30 // compareRequest -> compareReply
 	callForget      uint16 = 31 // forgetRequest -> forgetReply
 	callCreate      uint16 = 32 // createRequest -> register.Answer
+	callFind        uint16 = 33 // findRequest -> findReply
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -46,6 +47,20 @@ const (
 
 type readRequest struct {
 	Name string `cbor:"1,keyasint"`
+}
+
+// findRequest asks the callee to read a name by what it hears itself, with so many
+// voters agreed as Need says where that is more than a majority.
+type findRequest struct {
+	Name string `cbor:"1,keyasint"`
+	Need int    `cbor:"2,keyasint,omitempty"`
+}
+
+// findReply is what is chosen, at ballot At; without a Record the name was never stored.
+type findReply struct {
+	Record  *filestore.Record `cbor:"1,keyasint"`
+	At      filestore.Ballot  `cbor:"2,keyasint"`
+	Holders []MachineID       `cbor:"3,keyasint"` // that hold the content, in no order
 }
 
 // changeRequest asks the callee to coordinate a change that carries no content.

@@ -1,10 +1,11 @@
 package transfer
 
 import (
-	"cmp"
+	"container/heap"
 	"container/list"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -12,14 +13,57 @@ import (
 // it is full, somebody is sent away to make room, the one who has been there
 // longest of the network that has most. So a flood from one network pushes out
 // itself, and a member who comes in the middle of it has as long as the flood
-// takes to fill the whole crowd once.
+// takes to fill the whole crowd once. What one more costs hardly depends on how
+// many networks they come from.
 type crowd struct {
 	most int
 
-	mu   sync.Mutex
-	size int
-	next uint64
-	from map[network]*list.List // of *stranger, who came first in front
+	mu    sync.Mutex
+	size  int
+	next  uint64
+	from  map[network]*party
+	worst parties // all of from
+}
+
+// party is those from one network, at least one.
+type party struct {
+	strangers list.List // who came first in front
+	place     int       // in the heap
+}
+
+// first is who came first.
+func (p *party) first() *stranger { return p.strangers.Front().Value.(*stranger) }
+
+// parties is a heap, with the one in front whose first has to go first: the largest,
+// and of equals the one whose first has been there longest.
+type parties []*party
+
+func (p parties) Len() int { return len(p) }
+
+func (p parties) Less(i, j int) bool {
+	if a, b := p[i].strangers.Len(), p[j].strangers.Len(); a != b {
+		return a > b
+	}
+	return p[i].first().number < p[j].first().number
+}
+
+func (p parties) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].place, p[j].place = i, j
+}
+
+// Push adds a party for package heap.
+func (p *parties) Push(x any) {
+	added := x.(*party)
+	added.place = len(*p)
+	*p = append(*p, added)
+}
+
+// Pop removes the last party for package heap.
+func (p *parties) Pop() any {
+	last := (*p)[len(*p)-1]
+	*p = slices.Delete(*p, len(*p)-1, len(*p))
+	return last
 }
 
 // stranger is a connection in a crowd.
@@ -33,7 +77,7 @@ type stranger struct {
 }
 
 func newCrowd(most int) *crowd {
-	return &crowd{most: max(most, 1), from: make(map[network]*list.List)}
+	return &crowd{most: max(most, 1), from: make(map[network]*party)}
 }
 
 // enter adds a connection, and calls the away of another one, which closes it, if
@@ -43,18 +87,19 @@ func (c *crowd) enter(conn net.Conn, away func()) *stranger {
 	c.mu.Lock()
 	var out *stranger
 	if c.size >= c.most {
-		out = c.worst()
-		c.remove(out)
-		out.pushed = true
-	}
-	l := c.from[s.network]
-	if l == nil {
-		l = list.New()
-		c.from[s.network] = l
+		out = c.oust()
 	}
 	s.number = c.next
-	s.place = l.PushBack(s)
 	c.next++
+	if p := c.from[s.network]; p != nil {
+		s.place = p.strangers.PushBack(s)
+		heap.Fix(&c.worst, p.place)
+	} else {
+		p = new(party)
+		s.place = p.strangers.PushBack(s)
+		c.from[s.network] = p
+		heap.Push(&c.worst, p)
+	}
 	c.size++
 	c.mu.Unlock()
 	if out != nil {
@@ -78,10 +123,7 @@ func (c *crowd) thin(n int) {
 	c.mu.Lock()
 	var out []*stranger
 	for range (c.size + n - 1) / n {
-		s := c.worst()
-		c.remove(s)
-		s.pushed = true
-		out = append(out, s)
+		out = append(out, c.oust())
 	}
 	c.mu.Unlock()
 	for _, s := range out {
@@ -89,17 +131,12 @@ func (c *crowd) thin(n int) {
 	}
 }
 
-// worst is who has to go first; c.mu is held and the crowd is not empty.
-func (c *crowd) worst() *stranger {
-	var worst *stranger
-	most := 0
-	for _, l := range c.from {
-		s := l.Front().Value.(*stranger)
-		if worst == nil || cmp.Or(cmp.Compare(l.Len(), most), cmp.Compare(worst.number, s.number)) > 0 {
-			worst, most = s, l.Len()
-		}
-	}
-	return worst
+// oust takes out who has to go first; c.mu is held and the crowd is not empty.
+func (c *crowd) oust() *stranger {
+	s := c.worst[0].first()
+	c.remove(s)
+	s.pushed = true
+	return s
 }
 
 // remove takes a stranger out, if it is in; c.mu is held.
@@ -107,11 +144,14 @@ func (c *crowd) remove(s *stranger) {
 	if s.place == nil {
 		return
 	}
-	l := c.from[s.network]
-	l.Remove(s.place)
+	p := c.from[s.network]
+	p.strangers.Remove(s.place)
 	s.place = nil
 	c.size--
-	if l.Len() == 0 {
+	if p.strangers.Len() > 0 {
+		heap.Fix(&c.worst, p.place)
+	} else {
+		heap.Remove(&c.worst, p.place) // which compares only those that stay
 		delete(c.from, s.network)
 	}
 }

@@ -1,11 +1,14 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -217,6 +220,54 @@ func TestCrowdSendsAwayWhoHasMost(t *testing.T) {
 	assert.Empty(t, c.from)
 	assert.False(t, conns["10.0.0.9:1"].closed)
 	assert.True(t, conns["10.0.0.7:1"].closed)
+}
+
+// Whoever comes and goes, it is always the first one of the largest network who has
+// to go, and of equal networks the one who came first.
+func TestCrowdAgreesWithACount(t *testing.T) {
+	const most = 20
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		c := newCrowd(most)
+		var inside []*stranger // in the order of arrival
+		worst := func() *stranger {
+			count := map[network]int{}
+			for _, s := range inside {
+				count[s.network]++
+			}
+			return slices.MaxFunc(inside, func(a, b *stranger) int { return cmp.Compare(count[a.network], count[b.network]) })
+		}
+		gone := func(s *stranger) {
+			inside = slices.DeleteFunc(inside, func(x *stranger) bool { return x == s })
+		}
+		for range 2000 {
+			switch n := r.IntN(50); {
+			case n < 16 && len(inside) > 0:
+				s := inside[r.IntN(len(inside))]
+				require.False(t, c.leave(s), "seed %d", seed)
+				gone(s)
+			case n == 49:
+				var out []*stranger
+				for range (len(inside) + 3) / 4 {
+					out = append(out, worst())
+					gone(out[len(out)-1])
+				}
+				c.thin(4)
+				for _, s := range out {
+					require.True(t, s.pushed, "seed %d", seed)
+				}
+			default:
+				var out *stranger
+				if len(inside) == most {
+					out = worst()
+					gone(out)
+				}
+				inside = append(inside, c.enter(&pipe{addr: fmt.Sprintf("10.0.0.%d:1", r.IntN(1+r.IntN(30)))}, func() {}))
+				require.True(t, out == nil || out.pushed, "seed %d", seed)
+			}
+			require.Equal(t, len(inside), c.count(), "seed %d", seed)
+		}
+	}
 }
 
 // pipe is a connection that remembers that it was closed.

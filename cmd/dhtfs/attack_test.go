@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,11 +68,12 @@ func TestAttack(t *testing.T) {
 	s.ring.Nodes[2].Run(t, "store", big).OK(t)
 	files["big"] = hashOfFile(t, big)
 
-	attacks := slices.Concat(strangers(), members(), webPages())
+	quick := slices.Concat(strangers(), members(), webPages())
+	var lasting []attack
 	if full() {
-		attacks = append(attacks, slow()...)
+		lasting = slow()
 	}
-	for _, a := range attacks {
+	for _, a := range slices.Concat(quick, lasting) {
 		t.Run(a.name, func(t *testing.T) {
 			before := len(s.target.Log())
 			answer := a.do(t, s)
@@ -88,7 +90,7 @@ func TestAttack(t *testing.T) {
 	}
 
 	t.Run("handshakes without end", func(t *testing.T) { s.weather(t, files) })
-	t.Run("all at once", func(t *testing.T) { s.assault(t, attacks, files) })
+	t.Run("all at once", func(t *testing.T) { s.assault(t, quick, lasting, files) })
 
 	t.Run("a member that was revoked", s.revoke)
 	for _, n := range s.ring.Nodes {
@@ -136,44 +138,6 @@ func besiege(t *testing.T) *siege {
 	return s
 }
 
-// assault does everything at once, again and again, while members fetch. It
-// compares how fast they are with how fast they are in peace.
-func (s *siege) assault(t *testing.T, attacks []attack, files shelf) {
-	rounds := 1
-	if full() {
-		rounds = 3
-	}
-	var peace, war []time.Duration
-	for range rounds {
-		peace = append(peace, s.load(t, files))
-		ctx, cancel := context.WithCancel(t.Context())
-		var busy sync.WaitGroup
-		started := s.flood(ctx, t, &busy)
-		_, _ = s.storm(ctx, t, &busy)
-		for worker := range 4 {
-			busy.Go(func() {
-				tick := time.NewTicker(100 * time.Millisecond) // the attackers compute on the same machine
-				defer tick.Stop()
-				for i := worker; ctx.Err() == nil; i++ {
-					<-tick.C
-					unheeded(t, func(t testing.TB) { _ = attacks[i%len(attacks)].do(t, s) })
-				}
-			})
-		}
-		<-started
-		war = append(war, s.load(t, files))
-		cancel()
-		busy.Wait()
-	}
-	slices.Sort(peace)
-	slices.Sort(war)
-	ratio := peace[rounds/2].Seconds() / war[rounds/2].Seconds()
-	t.Logf("members' fetches: %v in peace, %v under attack: %.0f %% of the rate", peace, war, 100*ratio)
-	if full() && !raceDetector {
-		assert.GreaterOrEqual(t, ratio, 0.5)
-	}
-}
-
 // indifferent is a test that does not mind failures.
 type indifferent struct {
 	testing.TB
@@ -197,31 +161,14 @@ func unheeded(t testing.TB, do func(t testing.TB)) {
 	}
 }
 
-// load fetches all files through the attacked node and one of its neighbours at
-// the same time, and returns how long that took.
-func (s *siege) load(t *testing.T, files shelf) time.Duration {
-	start := time.Now()
-	for range 2 {
-		var fetches []*proctest.Command
-		for _, n := range s.ring.Nodes[:2] {
-			args := append([]string{"fetch", "--quiet", "--progress", "off", "-o", t.TempDir() + "/", "--"}, files.names()...)
-			fetches = append(fetches, proctest.Start(t, nil, nil, n.Args(args...)...))
-		}
-		for _, f := range fetches {
-			f.Wait(t).OK(t)
-		}
-	}
-	return time.Since(start)
-}
-
 // flood fills the target with silent connections from many addresses, and keeps
-// it full; started is closed when it is the first time.
-func (s *siege) flood(ctx context.Context, t *testing.T, busy *sync.WaitGroup) (started chan struct{}) {
+// it full; started is closed when it is the first time. It counts the connections.
+func (s *siege) flood(ctx context.Context, t *testing.T, busy *sync.WaitGroup) (started chan struct{}, made *atomic.Int64) {
 	n := 300
 	if full() {
 		n = 10000
 	}
-	started = make(chan struct{})
+	started, made = make(chan struct{}), new(atomic.Int64)
 	busy.Go(func() {
 		conns := make([]net.Conn, n)
 		defer func() {
@@ -250,6 +197,7 @@ func (s *siege) flood(ctx context.Context, t *testing.T, busy *sync.WaitGroup) (
 			dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%100))}, Timeout: 10 * time.Second}
 			if c, err := dialer.DialContext(ctx, "tcp", s.addr); err == nil {
 				conns[i%n] = c
+				made.Add(1)
 			} else {
 				conns[i%n] = nil
 			}
@@ -262,7 +210,7 @@ func (s *siege) flood(ctx context.Context, t *testing.T, busy *sync.WaitGroup) (
 			}
 		}
 	})
-	return started
+	return started, made
 }
 
 // heard reads what the target says until it closes, or has said enough.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/sha1"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/internal/proctest"
 	"github.com/dhtfs/dhtfs/node/api"
@@ -123,13 +125,20 @@ func find(t *testing.T, at *proctest.Node, name, text string) error {
 
 // TestOneWayLoss drops what one node sends to another, but not what it is sent.
 // Those two cannot talk; everybody serves everything all the same, these two
-// included, for each of whom the other owns names.
+// included, for each of whom the other owns names, and others own names that both
+// would keep.
 func TestOneWayLoss(t *testing.T) {
 	plainOnly(t)
 	t.Parallel()
 	ring, network := pluggedRing(t, 5)
 	want := storeSome(t, ring.Nodes[0], 12)
 	order := ring.WaitWhole(t, ring.Nodes...)
+	places, err := ring.Order(t, ring.Nodes[0], ring.Nodes...)
+	require.NoError(t, err)
+	fresh := map[*proctest.Node][]string{} // names that each owns and nobody has stored
+	for _, n := range ring.Nodes {
+		fresh[n] = namesOf(places, n, 4)
+	}
 	owned := map[*proctest.Node][]string{}
 	for i := 0; len(owned[order[1]]) < 2 || len(owned[order[2]]) < 2; i++ {
 		name := fmt.Sprint("before ", i)
@@ -154,6 +163,14 @@ func TestOneWayLoss(t *testing.T) {
 			at.Run(t, "rm", "--yes", "--", name).OK(t)
 			assert.Equal(t, 4, at.Run(t, "exists", "--", name).Code, at.Name)
 		}
+		for k, at := range order[1:3] {
+			for _, owner := range order {
+				name := fresh[owner][2*round+k]
+				assert.Equal(t, 4, at.Run(t, "exists", "--", name).Code, "%s, owned by %s", at.Name, owner.Name)
+				put(t, at, name, "fresh")
+				assert.Equal(t, "fresh", string(at.Run(t, "cat", name).OK(t).Stdout), "%s, owned by %s", at.Name, owner.Name)
+			}
+		}
 		t.Logf("round %d took %v", round, time.Since(began))
 	}
 	network.HealAll(t)
@@ -164,6 +181,22 @@ func TestOneWayLoss(t *testing.T) {
 			assert.Equal(t, 4, n.Run(t, "exists", "--", owned[away][0]).Code, n.Name)
 		}
 	}
+}
+
+// namesOf are so many names that a node owns on a ring in that order.
+func namesOf(places []proctest.Place, n *proctest.Node, count int) (names []string) {
+	for i := 0; len(names) < count; i++ {
+		name := fmt.Sprintf("fresh %d", i)
+		key := fmt.Sprintf("%x", sha1.Sum([]byte(name)))
+		owner := places[0]
+		if k := slices.IndexFunc(places, func(p proctest.Place) bool { return p.ID >= key }); k >= 0 {
+			owner = places[k]
+		}
+		if owner.Name == n.Name {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // ownerOf is the name of the node that owns a file's name.

@@ -58,6 +58,17 @@ var table = []mutant{
 		"case !holds && !m.Record.Deleted:", "case false:",
 		"./node/register", "TestOnAccept",
 	},
+	{
+		"a start leaves content in the journal until its file is durable", "filestore/small.go",
+		"		s.note(r.entry, r.visible)\n", "",
+		"./filestore", "TestAStart",
+	},
+	{
+		"a disk that does not answer to reads has failed", "filestore/hang.go",
+		"timer := time.AfterFunc(hangLimit, func() {", "timer := time.AfterFunc(1000*hangLimit, func() {",
+		"./filestore", "TestAReadThatHangs",
+	},
+
 	// The register.
 	{
 		"a voter accepts only what it promised", "node/register/voter.go",
@@ -66,8 +77,28 @@ var table = []mutant{
 	},
 	{
 		"a voter keeps its promise when asked for another", "node/register/voter.go",
-		"case m.Ballot.Compare(r.Promised) < 0,", "case m.Ballot.Compare(r.Accepted) < 0,",
+		"case m.Ballot.Fast, m.Ballot.Compare(r.Promised) < 0,", "case m.Ballot.Fast, m.Ballot.Compare(r.Accepted) < 0,",
 		"./node/register", "TestSimulateMoves|TestSimulateCreation",
+	},
+	{
+		"a creation in one round takes all voters", "node/register/quorum.go",
+		"(!at.Fast || !slices.ContainsFunc(v.All()", "(true || !slices.ContainsFunc(v.All()",
+		"./node/register", "TestSimulateCreation",
+	},
+	{
+		"a fast ballot is below all others", "filestore/id.go",
+		"	case b.Fast:\n		return 1\n", "",
+		"./node/register", "TestSimulateCreation",
+	},
+	{
+		"who has promised takes no creation", "node/register/voter.go",
+		"r.Record != nil || !r.Promised.IsZero():", "r.Record != nil:",
+		"./node/register", "TestSimulateCreation",
+	},
+	{
+		"who may have missed a name takes no creation of it", "node/register/voter.go",
+		"	case k != Authoritative:\n		return r, answer(DontKnow, r)\n	case !holds:", "	case !holds:",
+		"./node/register", "TestSimulateMoves",
 	},
 	{
 		"a read finishes a half-accepted value", "node/register/reading.go",
@@ -135,6 +166,16 @@ var table = []mutant{
 		"who comes back first to a vacant range does not speak for the others", "node/compare.go",
 		"l.takeOver = time.Time{}", "_ = time.Time{}",
 		"./node", "TestTheFirstWhoComesBackHasMissedAName",
+	},
+	{
+		"who does not hear enough of a name's voters reads it through others", "node/through.go",
+		"if m != n.self() && !n.silence.of(m) && len(to) < throughMost {", "if false {",
+		"./node", "TestTwoThatCannotTalkMissNothing",
+	},
+	{
+		"what others have read does not replace newer news", "node/through.go",
+		"return theirs.confirmed && theirs.view.Basis.Compare(f.view.Basis) >= 0", "return theirs.confirmed",
+		"./node", "TestWhatOthersHaveRead",
 	},
 	// Copies.
 	{

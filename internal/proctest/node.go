@@ -217,6 +217,21 @@ func (n *Node) PeakMemory(t testing.TB) int64 {
 	return kilobytes << 10
 }
 
+// CPU is how long the daemon has computed so far, for itself and in the system; 0
+// where the system does not tell.
+func (n *Node) CPU(t testing.TB) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.Daemon(t).PID))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // from the third on
+	var user, system int64                                                    // in ticks, of which Linux shows 100 a second
+	_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
+	require.NoError(t, err)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 // Log returns what the daemon has logged, the log set aside included.
 func (n *Node) Log() string { return string(n.logs()) }
 

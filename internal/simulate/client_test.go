@@ -135,6 +135,9 @@ func (w *world) try(ctx context.Context, n *node.Node, o *operation, a *attempt)
 		if o.kind == put {
 			options.IfExists = node.Replace
 		}
+		if o.value%4 != 0 { // most clients know how long it is
+			options.Size, options.Empty = int64(len(a.content)), len(a.content) == 0
+		}
 		_, err = n.Store(ctx, o.name, bytes.NewReader(a.content), options)
 	}
 	switch {

@@ -12,8 +12,13 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 )
 
-// slow is how long a slow disk or link takes.
-const slow = 5 * time.Second
+// slow is how long a slow disk or link takes. While a node starts its disk takes no
+// longer than slowAtStart: a start does a few things one after the other, and holds up
+// whatever is to end meanwhile, so that others would be away for longer than planned.
+const (
+	slow        = 5 * time.Second
+	slowAtStart = time.Second
+)
 
 // fault is a kind of fault. strike does it and returns what ends it; nil if
 // there is nothing that it can be done to now.
@@ -149,7 +154,11 @@ func (w *world) slowDisk() func() {
 	w.logf("slow disk at %s", one[0].Host)
 	disk := one[0].Disk
 	disk.SetLatency(slow)
-	return func() { disk.SetLatency(0) }
+	w.slow[one[0]] = true
+	return func() {
+		disk.SetLatency(0)
+		delete(w.slow, one[0])
+	}
 }
 
 // failDisk has a disk fail what it is to write or save, now and then. When that

@@ -27,6 +27,7 @@ type world struct {
 	ends  []ending // of faults that last
 	dealt int      // faults so far
 	busy  map[*ringtest.Member]bool
+	slow  map[*ringtest.Member]bool // those whose disk is
 	gone  map[*ringtest.Member]bool // for good
 	cuts  int                       // faults of the network that last
 	lost  int                       // copies lost for good
@@ -58,7 +59,7 @@ func run(t *testing.T, p plan, counts *tally) *world {
 func newWorld(t *testing.T, r *ringtest.Ring, p plan, counts *tally) *world {
 	w := &world{
 		t: t, ring: r, plan: p, tally: counts, history: history{start: time.Now()},
-		rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
+		rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, slow: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
 	}
 	for i := range p.names {
 		w.names = append(w.names, fmt.Sprint("name ", i))
@@ -170,6 +171,10 @@ func (w *world) endFirst() {
 // room before: to write what a power failure has torn takes some.
 func (w *world) start(m *ringtest.Member) {
 	m.Disk.SetCapacity(math.MaxInt64)
+	if w.slow[m] {
+		m.Disk.SetLatency(slowAtStart)
+		defer m.Disk.SetLatency(slow)
+	}
 	w.ring.Start(m)
 	w.enliven(m)
 }

@@ -8,6 +8,14 @@
 // that a majority has accepted is chosen; every later change starts from it or
 // from a successor of it.
 //
+// A name that is new can be created in one round, as in the first round of Fast Paxos
+// (Lamport, "Fast Paxos", Distributed Computing 19, 2006): Round.Create sends the
+// record unasked, under a ballot that is Fast. A voter that knows that there is no
+// record and has promised nothing accepts it, see OnCreate. Since several coordinators
+// may do so at once, all voters have to accept it for it to be chosen: then every
+// majority has it, and nothing else. Fast ballots are below all others, so that a
+// voter which missed what a majority has chosen cannot outbid it.
+//
 // Terms:
 //
 //   - View: the voter list a round goes to, and the accepted ballot of the
