@@ -46,7 +46,7 @@ func (s *Store) Open(name string, sum Hash) (*Content, error) {
 	}
 	// Between looking it up and opening it a file may be renamed or replaced.
 	// What was opened is right if the register names the same copy after it.
-	for {
+	for waited := false; ; {
 		c, err := s.locate(name, sum)
 		if err != nil {
 			return nil, fmt.Errorf("open: %w", err)
@@ -54,32 +54,44 @@ func (s *Store) Open(name string, sum Hash) (*Content, error) {
 		if c.f != nil { // in memory
 			return c, nil
 		}
-		c.f, err = s.disk.open(c.staged)
-		if errors.Is(err, fs.ErrNotExist) {
-			c.f, err = s.disk.open(visible)
+		failure := c.open(visible)
+		if failure != nil && (isPassing(failure) || errors.Is(failure, fs.ErrClosed)) {
+			return nil, fmt.Errorf("open: %w", failure)
 		}
-		if err != nil && (isPassing(err) || errors.Is(err, fs.ErrClosed)) {
-			return nil, fmt.Errorf("open: %w", err)
-		}
-		failure := err
 		again, err := s.locate(name, sum)
 		switch {
 		case err == nil && again.staged != c.staged || err != nil:
 			if failure == nil {
 				_ = c.f.Close()
 			}
-			continue // which fails if it is gone, and else finds the new copy
+			// which fails if it is gone, and else finds the new copy
+		case failure == nil:
+			return c, nil
+		case !waited: // a small one may have been accepted, and its file be on its way
+			s.enter(visible)()
+			waited = true
 		case errors.Is(failure, fs.ErrNotExist):
 			return nil, fmt.Errorf("open: %w", s.lose(c, fmt.Errorf("%w: %w", ErrNotFound, errGone)))
-		case failure != nil:
+		default:
 			return nil, fmt.Errorf("open: %w", c.damaged(failure))
 		}
-		if n, err := c.f.size(); err != nil || n != c.size {
-			err = c.damaged(fmt.Errorf("%d bytes instead of %d", n, c.size))
-			return nil, fmt.Errorf("open: %w", errors.Join(err, c.f.Close()))
-		}
-		return c, nil
 	}
+}
+
+// open opens the file, wherever it is, if it has the right length.
+func (c *Content) open(visible string) error {
+	f, err := c.store.disk.open(c.staged)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = c.store.disk.open(visible)
+	}
+	if err != nil {
+		return err
+	}
+	if n, err := f.size(); err != nil || n != c.size {
+		return errors.Join(fmt.Errorf("%d bytes instead of %d", n, c.size), err, f.Close())
+	}
+	c.f = f
+	return nil
 }
 
 // Holds reports whether the content of name whose SHA-256 is sum is durable

@@ -115,11 +115,13 @@ func installEach(d Disk, files []*placing) {
 		if err == nil && p.as.attr != nil {
 			p.undressed = f.setAttr(p.as.attr)
 		}
-		if p.err = errors.Join(err, f.Close()); p.err != nil {
-			continue
+		if p.err = errors.Join(err, f.Close()); p.err == nil {
+			p.undressed = errors.Join(p.undressed, d.touch(p.temp, p.as.mode, p.as.modified))
+			p.err = d.rename(p.temp, p.visible)
 		}
-		p.undressed = errors.Join(p.undressed, d.touch(p.temp, p.as.mode, p.as.modified))
-		p.err = d.rename(p.temp, p.visible)
+		if p.err != nil {
+			_ = d.remove(p.temp) // half written, on a full disk
+		}
 	}
 }
 
@@ -155,10 +157,13 @@ func installIn(dir *os.Root, p *placing) (undressed, err error) {
 			undressed = errors.Join(undressed, dir.Chtimes(at, p.as.modified, p.as.modified))
 		}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return undressed, noSpace(err)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = dir.Rename(at, path.Base(p.visible))
 	}
-	return undressed, dir.Rename(at, path.Base(p.visible))
+	if err != nil {
+		_ = dir.Remove(at) // half written, on a full disk
+	}
+	return undressed, noSpace(err)
 }
 
 // ReadSmall returns the content of name whose SHA-256 is sum, if it is accepted, no

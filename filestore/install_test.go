@@ -6,12 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/dhtfs/dhtfs/internal/bubble"
 )
 
 // smallStore is a store on a directory that takes small content into its table.
@@ -116,4 +119,60 @@ func TestReadSmallOfAPipe(t *testing.T) {
 	case <-time.After(time.Minute):
 		require.Fail(t, "it waits for the pipe")
 	}
+}
+
+// Who opens a small content between its commit and its file waits for the file, whether
+// nothing of that is there yet or a part.
+func TestOpenWhileTheFileIsMade(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := NewMemDisk()
+		s, err := Open(Options{Disk: d, Positions: testPositions, Small: 1 << 10})
+		require.NoError(t, err)
+		data := content(1, 100)
+		d.SetLatency(time.Second) // for the commit, and for writing the file
+		stored := make(chan error, 1)
+		go func() { stored <- put(s, ballot(1), "a", data) }()
+		for i := range 40 {
+			time.Sleep(100 * time.Millisecond)
+			c, err := s.Open("a", recordOf("a", data).SHA256)
+			if err == nil {
+				assert.Equal(t, int64(100), c.Size())
+				require.NoError(t, c.Close())
+				continue
+			}
+			require.ErrorIs(t, err, ErrNotFound, "try %d", i)
+			require.NotErrorIs(t, err, errGone, "try %d", i)
+		}
+		require.NoError(t, <-stored)
+		d.SetLatency(0)
+		requireContent(t, s, "a", data)
+		requireClean(t, s, 1)
+		require.NoError(t, s.Close())
+	})
+}
+
+// A disk that is full when a small file is made leaves nothing of it lying about. The
+// journal has the content, and a start makes the file.
+func TestNoRoomForASmallFile(t *testing.T) {
+	d := NewMemDisk()
+	o := Options{Disk: d, Positions: testPositions, Small: 1 << 10}
+	s, err := Open(o)
+	require.NoError(t, err)
+	data := content(1, 100)
+	d.SetFault(func(op Op, at string) error {
+		if op == OpWrite && strings.HasPrefix(at, filesDir) {
+			return ErrNoSpace
+		}
+		return nil
+	})
+	require.ErrorIs(t, put(s, ballot(1), "a", data), ErrNoSpace)
+	d.SetFault(nil)
+	entries, err := d.list(positionDir(testPositions[0]))
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	require.NoError(t, s.Close())
+	s, err = Open(o)
+	require.NoError(t, err)
+	requireContent(t, s, "a", data)
+	require.NoError(t, s.Close())
 }

@@ -12,13 +12,23 @@ import (
 	"github.com/dhtfs/dhtfs/node"
 )
 
-// slow is how long a slow disk or link takes. While a node starts its disk takes no
-// longer than slowAtStart: a start does a few things one after the other, and holds up
-// whatever is to end meanwhile, so that others would be away for longer than planned.
+// slow is how long a slow disk or link takes. Where a node's start or end is waited for
+// its disk takes no longer than slowAwaited: they do a few things one after the other,
+// and hold up whatever is to end meanwhile, so that others would be away for longer than
+// planned.
 const (
 	slow        = 5 * time.Second
-	slowAtStart = time.Second
+	slowAwaited = time.Second
 )
+
+// await has a member's disk be no slower than that until done is called.
+func (w *world) await(m *ringtest.Member) (done func()) {
+	if !w.slow[m] {
+		return func() {}
+	}
+	m.Disk.SetLatency(slowAwaited)
+	return func() { m.Disk.SetLatency(slow) }
+}
 
 // fault is a kind of fault. strike does it and returns what ends it; nil if
 // there is nothing that it can be done to now.
@@ -72,7 +82,9 @@ func (w *world) down(how func(...*ringtest.Member), victims ...*ringtest.Member)
 
 func (w *world) stop(members ...*ringtest.Member) {
 	for _, m := range members {
+		done := w.await(m)
 		w.ring.Stop(m)
+		done()
 	}
 }
 
@@ -258,6 +270,7 @@ func (w *world) logout() func() {
 		report <- r
 	}()
 	return func() {
+		defer w.await(m)()
 		r := <-report
 		w.logf("%s has left, %d short", m.Host, len(r.Short))
 		w.ring.Ended(m)

@@ -171,10 +171,7 @@ func (w *world) endFirst() {
 // room before: to write what a power failure has torn takes some.
 func (w *world) start(m *ringtest.Member) {
 	m.Disk.SetCapacity(math.MaxInt64)
-	if w.slow[m] {
-		m.Disk.SetLatency(slowAtStart)
-		defer m.Disk.SetLatency(slow)
-	}
+	defer w.await(m)()
 	w.ring.Start(m)
 	w.enliven(m)
 }
