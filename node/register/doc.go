@@ -62,8 +62,9 @@
 // answer.
 //
 // Limits: machines may crash and come back with their disks; they are assumed
-// not to lie. One that lost its disk comes back without a record and Ignorant, and
-// nothing that was sent to it before may reach it: it would take an old record for
-// all it missed. Creating one name through coordinators that disagree about the
+// not to lie. One that lost its disk comes back without a record and Ignorant.
+// Nothing that was sent to it before may reach it: it would take an old record for all
+// it missed. Its promises are lost as well: what it accepts then, while a round with a
+// greater ballot is under way that it had promised to, may be overlooked. Creating one name through coordinators that disagree about the
 // key's group is not linearizable; everything after the creation is.
 package register
