@@ -65,7 +65,7 @@ func (n *Node) copyFile(ctx context.Context, name string, from Source, o StoreOp
 		Content: contentTrailer{Size: rec.Size, SHA256: rec.SHA256, Root: rec.Root},
 	}
 	mark := h.record(req.Content)
-	sign(n.membership.identity, &mark)
+	n.sign(&mark)
 	req.Content.Signature = mark.Signature
 	reply, err := n.requestCopy(ctx, req)
 	if err != nil {

@@ -83,10 +83,12 @@ func (n *Node) create(ctx context.Context, h storeHeader, c transfer.Chunk, t co
 	for {
 		select {
 		case a := <-answers:
-			n.refused(a.from, h.Size, a.err)
-			step := round.OnAccepted(a.from, a.is)
+			var step register.Next
 			if a.err != nil {
+				n.refused(a.from, h.Size, a.err)
 				step = round.OnSilence(a.from)
+			} else {
+				step = round.OnAccepted(a.from, a.is)
 			}
 			if step != register.Wait {
 				return n.outcomeOf(round), step == register.Chosen

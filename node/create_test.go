@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -126,7 +127,7 @@ func TestACreationWithoutOneOfTheVoters(t *testing.T) {
 func TestOneOfManyCreationsWins(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: 2 * time.Millisecond, Jitter: 3 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
 		r.Settled()
-		for i := range 30 {
+		for i := range bubble.Fewer(30) {
 			name := fmt.Sprint("name ", i)
 			won := make([]bool, len(r.Members))
 			var all sync.WaitGroup

@@ -60,7 +60,7 @@ func (n *Node) requestChange(ctx context.Context, req changeRequest) (changeRepl
 	req.Publisher = n.self()
 	if req.Delete {
 		mark := req.tombstone()
-		sign(n.membership.identity, &mark)
+		n.sign(&mark)
 		req.Signature = mark.Signature
 	}
 	return n.throughCoordinator(ctx, req.Name, func(m MachineID) (changeReply, error) { return n.sendChange(ctx, m, req) })

@@ -39,7 +39,7 @@ func TestEncodedAnswersAreTheSame(t *testing.T) {
 	filled.Name, filled.Deleted = "filled", true
 	plain := filestore.Record{Format: 1, Name: "plain", Op: filestore.OpID{1}, Deleted: true, Publisher: n.self()}
 	for _, rec := range []filestore.Record{filled, plain} {
-		sign(n.membership.identity, &rec)
+		n.sign(&rec)
 		_, err := n.store.Update(rec.Name, func(filestore.Register) (filestore.Register, error) {
 			return filestore.Register{Promised: at, Accepted: at, Record: &rec}, nil
 		})

@@ -98,7 +98,7 @@ func (n *Node) DeleteAs(ctx context.Context, to MachineID, rec filestore.Record,
 }
 
 // Sign makes this node the record's publisher.
-func (n *Node) Sign(rec *filestore.Record) { sign(n.membership.identity, rec) }
+func (n *Node) Sign(rec *filestore.Record) { n.sign(rec) }
 
 // Plant puts a record and its content into this node's own register, whatever
 // the others say.

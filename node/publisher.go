@@ -21,9 +21,11 @@ import (
 const recordDomain = "dhtfs record 1"
 
 // sign makes this machine the record's publisher.
-func sign(id *trust.Identity, rec *filestore.Record) {
+func (n *Node) sign(rec *filestore.Record) {
+	id := n.membership.identity
 	rec.Publisher = id.Machine()
 	rec.Signature = id.Sign(recordDomain, rec.Statement())
+	n.verified.made(id.Key().Public().(ed25519.PublicKey), rec)
 }
 
 // checkPublished refuses, as transfer.ErrDenied, a record that its publisher has

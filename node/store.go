@@ -71,7 +71,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 			return n.compareStored(ctx, h, content)
 		}
 	}
-	feed := &feed{content: content, encoder: encoder, identity: n.membership.identity, header: &h}
+	feed := &feed{content: content, encoder: encoder, sign: n.sign, header: &h}
 	defer feed.close()
 	reply, err := n.sendToCoordinator(ctx, h, feed)
 	if err != nil {
@@ -192,13 +192,13 @@ func (n *Node) storeResult(h storeHeader, reply changeReply, sent int64) (StoreR
 // feed is the content of one store on its way into a coordinator: read once,
 // cut into chunks, hashed and compressed.
 type feed struct {
-	content  io.Reader
-	encoder  *transfer.Compressor
-	identity *trust.Identity
-	header   *storeHeader
-	begun    bool  // some of the content may have been read, and is not at hand
-	sent     int64 // bytes after compression
-	small    *smallFeed
+	content io.Reader
+	encoder *transfer.Compressor
+	sign    func(*filestore.Record)
+	header  *storeHeader
+	begun   bool  // some of the content may have been read, and is not at hand
+	sent    int64 // bytes after compression
+	small   *smallFeed
 }
 
 // run passes all chunks to write and returns what the content turned out to be.
@@ -219,7 +219,7 @@ func (f *feed) run(ctx context.Context, write func(transfer.Chunk) error) (conte
 // signed adds the publisher's signature of the record that a content makes.
 func (f *feed) signed(t contentTrailer) contentTrailer {
 	rec := f.header.record(t)
-	sign(f.identity, &rec)
+	f.sign(&rec)
 	t.Signature = rec.Signature
 	return t
 }

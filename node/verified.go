@@ -20,12 +20,7 @@ type verified struct{ right recent[struct{}] }
 // check verifies a record's signature by the key of its publisher.
 func (v *verified) check(key ed25519.PublicKey, rec *filestore.Record) error {
 	statement := rec.Statement()
-	h := sha256.New()
-	h.Write(key) // of one length, as the hashes that follow are
-	said := sha256.Sum256(statement)
-	h.Write(said[:])
-	h.Write(rec.Signature)
-	id := [32]byte(h.Sum(nil))
+	id := signatureID(key, statement, rec.Signature)
 	if _, ok := v.right.find(id); ok {
 		return nil
 	}
@@ -34,4 +29,18 @@ func (v *verified) check(key ed25519.PublicKey, rec *filestore.Record) error {
 	}
 	v.right.add(id, struct{}{}, verifiedMost)
 	return nil
+}
+
+// made notes a signature of this node's own.
+func (v *verified) made(key ed25519.PublicKey, rec *filestore.Record) {
+	v.right.add(signatureID(key, rec.Statement(), rec.Signature), struct{}{}, verifiedMost)
+}
+
+func signatureID(key ed25519.PublicKey, statement, signature []byte) [32]byte {
+	h := sha256.New()
+	h.Write(key) // of one length, as the hashes that follow are
+	said := sha256.Sum256(statement)
+	h.Write(said[:])
+	h.Write(signature)
+	return [32]byte(h.Sum(nil))
 }

@@ -33,4 +33,9 @@ func TestSignaturesAreRememberedWhole(t *testing.T) {
 		assert.ErrorIs(t, v.check(pub, signed(*right, "another domain")), trust.ErrSignature)
 	}
 	assert.Len(t, v.right.young, 1)
+	var own verified
+	own.made(pub, right)
+	require.NoError(t, own.check(pub, right))
+	assert.Len(t, own.right.young, 1, "what it has signed it need not check")
+	assert.ErrorIs(t, own.check(pub, &changed), trust.ErrSignature)
 }
