@@ -17,7 +17,8 @@ import (
 // that very tombstone, or nothing and would know; only when all do are all told
 // to forget it. Whoever is not told finds the others with nothing the next time,
 // and forgets it then: an old tombstone is never brought back to those who have
-// none (see judge).
+// none (see judge). A machine that votes no more keeps one no longer than voters do:
+// it would be taken for newer than what is created under the name in one round.
 
 // Timings of collecting; see Timing.
 const (
@@ -87,7 +88,7 @@ func (n *Node) collect(ctx context.Context) error {
 				old = append(old, forgetName{rec.Name, reg.Accepted})
 				voters[rec.Name] = rec.Voters.All()
 			}
-		case !reg.Held && !reg.Since.IsZero() && time.Since(reg.Since) >= n.cfg.Timing.Retention:
+		case !reg.Held && (n.isOld(rec) || !reg.Since.IsZero() && time.Since(reg.Since) >= n.cfg.Timing.Retention):
 			if err := n.forgetEx(ctx, rec.Name, reg.Accepted); err != nil {
 				return err
 			}

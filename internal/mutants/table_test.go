@@ -126,6 +126,26 @@ var table = []mutant{
 		"./node/register", "TestSimulateMoves|TestSimulateCreation",
 	},
 	{
+		"a change takes the counter beyond its base", "node/register/round.go",
+		"max(p.Changes, c.Base)+1", "p.Changes+1",
+		"./node/register", "TestAnOperationIsForgotten",
+	},
+	{
+		"a take-over goes only to those whom it makes voters", "node/register/round.go",
+		"		to = r.proposal.Voters\n", "",
+		"./node/register", "TestATakeOverThatNobodyAccepts",
+	},
+	{
+		"what a joining machine has is not the present record", "node/register/round.go",
+		"return r.task.Force || r.view.Voters.Contains(m)", "return true",
+		"./node/register", "TestAMachineFromAnEarlierLife",
+	},
+	{
+		"a record supersedes only what has seen no more", "node/register/branch.go",
+		"bool { return !hasSeen(next, s) })", "bool { return false })",
+		"./node/register", "TestWhatAnUnchosenRecord",
+	},
+	{
 		"don't know counts towards no quorum", "node/register/voter.go",
 		"if r.Record == nil && k != Authoritative {", "if false {",
 		"./node", "TestNoFalseNotFound|TestAuthority|TestFetchesDuringJoins",
@@ -176,6 +196,11 @@ var table = []mutant{
 		"what others have read does not replace newer news", "node/through.go",
 		"return theirs.confirmed && theirs.view.Basis.Compare(f.view.Basis) >= 0", "return theirs.confirmed",
 		"./node", "TestWhatOthersHaveRead",
+	},
+	{
+		"who votes no more forgets a tombstone when voters do", "node/gc.go",
+		"(n.isOld(rec) || !reg.Since.IsZero()", "(!reg.Since.IsZero()",
+		"./node", "TestATombstoneOfAMachineThatVotesNoMore",
 	},
 	// Copies.
 	{

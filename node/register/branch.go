@@ -35,14 +35,21 @@ func branchOf(from filestore.Branch, base filestore.Ballot, voters []filestore.M
 }
 
 // Supersedes reports whether a record takes account of another one that was
-// accepted under a lower ballot. In one branch it does: there, what was chosen is
-// followed by all that comes after it, and what was not is nobody's. Otherwise
-// it says so, by its branches or because it remembers the operation.
+// accepted under a lower ballot: it remembers the operation, or is of the branch or
+// has seen it, and has seen all that the other one has. In one branch, what was chosen
+// is followed by all that comes after it, and what was not is nobody's. But whoever
+// accepted that may have given up another branch's version for it.
 func Supersedes(next, old *filestore.Record, at filestore.Ballot) bool {
-	return next.Branch == old.Branch || next.Op == old.Op || next.Remembers(old.Op) ||
-		slices.ContainsFunc(next.Seen, func(s filestore.Seen) bool {
-			return s.Branch == old.Branch && at.Compare(s.UpTo) <= 0
-		})
+	return next.Op == old.Op || next.Remembers(old.Op) ||
+		hasSeen(next, filestore.Seen{Branch: old.Branch, UpTo: at}) &&
+			!slices.ContainsFunc(old.Seen, func(s filestore.Seen) bool { return !hasSeen(next, s) })
+}
+
+// hasSeen reports whether a record is of a branch, or has seen as much of it.
+func hasSeen(rec *filestore.Record, much filestore.Seen) bool {
+	return rec.Branch == much.Branch || slices.ContainsFunc(rec.Seen, func(s filestore.Seen) bool {
+		return s.Branch == much.Branch && much.UpTo.Compare(s.UpTo) <= 0
+	})
 }
 
 // stands reports whether a register has a version that would be lost if next
@@ -59,7 +66,7 @@ func stands(r filestore.Register, next *filestore.Record) bool {
 }
 
 // takeAccount puts into p, which is about to be proposed, what follows from
-// records of other branches, and returns those that have to be stored beside
+// records that it does not supersede, and returns those that have to be stored beside
 // the name first. Of two versions of which one follows from the other, that one
 // is the value. Of two of which neither does, p's: no voter promises to a view
 // when it has accepted a greater ballot in another branch.
@@ -92,8 +99,9 @@ func takeAccount(p *filestore.Record, met []Met, kept []filestore.OpID) (clashes
 }
 
 // fold remembers another branch, and its changes so that none of them is
-// carried out again. The counter grows by at least as many as are remembered:
-// so an operation that is forgotten is older than the history can tell.
+// carried out again. The counter grows by at least as many as are remembered, and
+// each change took it beyond its base: so an operation that is forgotten is older
+// than the history can tell.
 func fold(p, o *filestore.Record, at filestore.Ballot) {
 	see(p, append(slices.Clone(o.Seen), filestore.Seen{Branch: o.Branch, UpTo: at})...)
 	history := slices.Clone(p.History)

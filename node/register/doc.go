@@ -27,7 +27,8 @@
 //     Algorithm", extended version, section 6).
 //   - Base: the change counter a client saw before its first attempt. With the
 //     last filestore.HistoryLen changes kept in the record it tells a retry from a new
-//     operation.
+//     operation. A change takes the counter beyond its base, which may be that of
+//     another branch.
 //
 // Voters move in two steps. A move to a target list writes a joint record,
 // prepared and accepted by majorities of the old and of the new. Only a round
@@ -42,7 +43,8 @@
 // A view is of one branch; records of others that come with promises are taken
 // account of as values: the newer version where one follows from the other, else
 // Clash, until the losing version is stored beside the name. Voters refuse what
-// would make them give up a version unaccounted for.
+// would make them give up a version unaccounted for: also in their own branch, when
+// they have given up another one's for a record that was not chosen then.
 //
 // A voter that has no record and may have missed one promises and accepts like
 // the others, and so catches up, but its promise counts towards no majority.
@@ -60,6 +62,9 @@
 // answer.
 //
 // Limits: machines may crash and come back with their disks; they are assumed
-// not to lie. Creating one name through coordinators that disagree about the
+// not to lie. One that lost its disk comes back without a record and Ignorant.
+// Nothing that was sent to it before may reach it: it would take an old record for all
+// it missed. Its promises are lost as well: what it accepts then, while a round with a
+// greater ballot is under way that it had promised to, may be overlooked. Creating one name through coordinators that disagree about the
 // key's group is not linearizable; everything after the creation is.
 package register

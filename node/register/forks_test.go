@@ -82,6 +82,7 @@ func newForks(w *world) *forks {
 // lose is a crash in which the disk is lost, too.
 func (m *machine) lose() {
 	m.crash()
+	m.lost++
 	m.w.logf("%d loses its disk", m.id[0]-1)
 	m.disk, m.knowledge, m.up = filestore.Register{}, register.Ignorant, true
 }

@@ -19,6 +19,7 @@ type machine struct {
 
 	up   bool
 	life int           // how often it crashed: work of an earlier life is forgotten
+	lost int           // how often it lost its disk
 	view register.View // the most recent one heard of
 	ring []filestore.MachineID
 

@@ -122,7 +122,7 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	}
 	r.granted[from] = a.Accepted
 	r.note(from, a)
-	if a.Record != nil && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
+	if a.Record != nil && r.decides(from) && a.Record.Branch == r.view.Branch && a.Accepted.Compare(r.bestAt) > 0 {
 		r.best, r.bestAt = a.Record, a.Accepted
 	}
 	switch {
@@ -132,6 +132,13 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 		return Wait
 	}
 	return r.propose()
+}
+
+// decides reports whether what a machine has may be the present record: the voters
+// there are have that. Who joins them may have voted before the name was deleted and
+// forgotten, and was then created again, perhaps under a lower ballot.
+func (r *Round) decides(m filestore.MachineID) bool {
+	return r.task.Force || r.view.Voters.Contains(m)
 }
 
 // propose computes the record to be accepted from a majority's promises.
@@ -227,7 +234,7 @@ func (r *Round) apply(c *Change, p *filestore.Record) Next {
 	if result == 0 {
 		return Absent
 	}
-	next.Name, next.Voters, next.Changes = r.name, p.Voters, p.Changes+1
+	next.Name, next.Voters, next.Changes = r.name, p.Voters, max(p.Changes, c.Base)+1
 	next.Branch, next.Seen, next.Conflicts = p.Branch, p.Seen, p.Conflicts
 	next.History = append(slices.Clone(p.History), filestore.Change{Op: c.Op, Result: result})
 	if n := len(next.History); n > filestore.HistoryLen {
@@ -238,9 +245,14 @@ func (r *Round) apply(c *Change, p *filestore.Record) Next {
 }
 
 // Accept is the second message and the machines it goes to: the voters, and
-// those who cease to be voters so that they learn of it.
+// those who cease to be voters so that they learn of it. A take-over goes only to
+// those whom it makes voters. A machine that accepts it votes no more in the branch
+// before; if no voter of the new one has accepted it, that cannot go on either.
 func (r *Round) Accept() (Accept, []filestore.MachineID) {
 	to := filestore.Voters{Old: r.view.Voters.All(), New: r.proposal.Voters.All()}
+	if r.task.Force {
+		to = r.proposal.Voters
+	}
 	return Accept{Ballot: r.ballot, View: r.view, Record: r.proposal}, to.All()
 }
 

@@ -140,7 +140,7 @@ func (m *machine) place(group []filestore.MachineID) {
 
 // chosen counts the records that were created where nobody knew the name.
 func (f *forks) chosen(rec *filestore.Record) {
-	if f != nil && f.vacancy && rec.Forced && rec.Changes == 1 {
+	if f != nil && f.vacancy && rec.Forced && len(rec.History) == 1 {
 		f.created++
 	}
 }

@@ -172,18 +172,19 @@ func (w *world) delay() int64 {
 	return 1 + w.Int64N(12)
 }
 
-// send has deliver run at a machine: once, twice, late or never.
+// send has deliver run at a machine: once, twice, late or never. What was sent to a
+// machine before it lost its disk does not reach it afterwards.
 func (w *world) send(from, to *machine, deliver func()) {
 	if from != to && w.chance(w.loss) || w.forks.between(from, to) {
 		return
 	}
-	copies := 1
+	copies, lost := 1, to.lost
 	if w.chance(0.06) {
 		copies = 2
 	}
 	for range copies {
 		w.after(w.delay(), func() {
-			if to.up && !w.forks.between(from, to) {
+			if to.up && to.lost == lost && !w.forks.between(from, to) {
 				deliver()
 			}
 		})
