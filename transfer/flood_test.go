@@ -166,7 +166,7 @@ func TestControlConnectionsOfOneMachineAreFew(t *testing.T) {
 			c := tls.Client(conn, id.ClientTLS(b.peer.Machine, time.Now))
 			require.NoError(t, c.Handshake())
 			w := newWire(conn, c, time.Hour)
-			own := hello{Min: 1, Max: 1, Ring: id.Root().ID(), Machine: id.Machine(), MaxChunk: MaxChunk, Role: roleControl}
+			own := hello{Min: minProtocol, Max: maxProtocol, Ring: id.Root().ID(), Machine: id.Machine(), MaxChunk: MaxChunk, Role: roleControl}
 			_, err = own.exchange(w, codes(builtin), b.peer.Machine)
 			require.NoError(t, err)
 			synctest.Wait()

@@ -52,7 +52,7 @@ func frames(tb testing.TB) hostile.Decoder {
 		Examples: [][]byte{
 			append(appendChunkHeader(nil, rawChunk(3)), 0, 0, 0),
 			append(appendChunkHeader(nil, packed), packed.Payload...),
-			appendFrame(nil, frameHello, mustMarshal(hello{Min: 1, Max: 1, Version: "v1", MaxChunk: MaxChunk, Role: roleBulk})),
+			appendFrame(nil, frameHello, mustMarshal(hello{Min: minProtocol, Max: maxProtocol, Version: "v1", MaxChunk: MaxChunk, Role: roleBulk})),
 			appendFrame(nil, frameError, mustMarshal(wireError{1, "x"})),
 			appendFrame(nil, frameCall, make([]byte, callHeader)),
 			appendFrame(appendFrame(nil, frameOpen, make([]byte, openHeader)), frameEndChunks),
@@ -90,7 +90,7 @@ func readFrame(t testing.TB, r *bufio.Reader, dec *Decoder, cs codes) bool {
 	_ = cs.decode(payload)
 	var h hello
 	if Unmarshal(payload, &h) == nil {
-		_ = hello{Min: 1, Max: 1}.check(h, h.Machine)
+		_ = hello{Min: minProtocol, Max: maxProtocol}.check(h, h.Machine)
 	}
 	return true
 }

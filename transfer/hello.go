@@ -2,10 +2,11 @@ package transfer
 
 import "fmt"
 
-// The protocol versions that this software speaks.
+// The protocol versions that this software speaks. Version 2 has fast ballots, which
+// one that speaks only 1 would take for others.
 const (
-	minProtocol = 1
-	maxProtocol = 1
+	minProtocol = 2
+	maxProtocol = 2
 )
 
 // What a connection is for.

@@ -34,7 +34,7 @@ func (r *ring) raw(to *member) (*wire, *trust.Identity) {
 // greeted is raw with the hello done.
 func (r *ring) greeted(to *member, role uint8) *wire {
 	w, id := r.raw(to)
-	own := hello{Min: 1, Max: 1, Ring: id.Root().ID(), Machine: id.Machine(), MaxChunk: MaxChunk, Role: role}
+	own := hello{Min: minProtocol, Max: maxProtocol, Ring: id.Root().ID(), Machine: id.Machine(), MaxChunk: MaxChunk, Role: role}
 	_, err := own.exchange(w, codes(builtin), to.peer.Machine)
 	require.NoError(r.tb, err)
 	return w
