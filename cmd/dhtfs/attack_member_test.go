@@ -50,11 +50,14 @@ func cborOf(v any) []byte {
 	return b
 }
 
+// protocol is the version that daemons speak.
+const protocol = 2
+
 // helloOf is the hello of a machine.
 func helloOf(s *siege, machine transfer.MachineID, purpose int) []byte {
 	ring := s.root.ID()
 	return frameOf(helloFrame, cborOf(map[int]any{
-		1: 1, 2: 1, 3: 0, 4: ring[:], 5: machine[:], 6: "evil\x1b[31m", 7: 1 << 20, 8: purpose,
+		1: protocol, 2: protocol, 3: 0, 4: ring[:], 5: machine[:], 6: "evil\x1b[31m", 7: 1 << 20, 8: purpose,
 	}))
 }
 
