@@ -25,7 +25,10 @@ type direct struct {
 	on      bool // writes do
 	refused bool // the file system cannot
 	reopen  sync.Once
-	reader  *os.File // nil: reads cannot
+
+	mu     sync.Mutex
+	reader *os.File // nil: reads cannot
+	closed bool
 }
 
 // aligned reports whether p may go past the system's memory at an offset.
@@ -74,36 +77,72 @@ func (f *osFile) setDirect(on bool) error {
 }
 
 // ReadAt implements io.ReaderAt. What the system has in memory is taken from
-// there, and what is read from the disk is not left there.
+// there, and what is read from the disk is not left there. The file may be closed
+// meanwhile: whoever waits for a slow disk is not waited for.
 func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
 	if !aligned(p, off) || f.inMemory(off, len(p)) {
 		return f.File.ReadAt(p, off)
 	}
-	f.direct.reopen.Do(func() {
-		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
-		if err == nil {
-			f.direct.reader = os.NewFile(uintptr(fd), f.Name())
-		}
-	})
-	if f.direct.reader != nil {
-		if n, err := f.direct.reader.ReadAt(p, off); err == nil {
+	f.direct.reopen.Do(f.openDirect)
+	f.direct.mu.Lock()
+	reader := f.direct.reader
+	f.direct.mu.Unlock()
+	if reader != nil {
+		if n, err := reader.ReadAt(p, off); err == nil {
 			return n, nil
 		}
 	}
 	return f.File.ReadAt(p, off) // which has the last word on what is wrong
 }
 
+// openDirect opens the file once more, for reads past the system's memory.
+func (f *osFile) openDirect() {
+	var reader *os.File
+	_ = f.control(func(fd uintptr) error {
+		direct, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+		if err == nil {
+			reader = os.NewFile(uintptr(direct), f.Name())
+		}
+		return err
+	})
+	f.direct.mu.Lock()
+	defer f.direct.mu.Unlock()
+	if f.direct.closed && reader != nil {
+		_ = reader.Close()
+		return
+	}
+	f.direct.reader = reader
+}
+
+// control calls do with the file's descriptor, which nobody closes or uses again
+// meanwhile.
+func (f *osFile) control(do func(fd uintptr) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if closed := raw.Control(func(fd uintptr) { err = do(fd) }); closed != nil {
+		return closed
+	}
+	return err
+}
+
 // inMemory reports whether the system has some of a range in memory, or does not
 // say.
 func (f *osFile) inMemory(off int64, n int) bool {
 	var has unix.Cachestat_t
-	err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Off: uint64(off), Len: uint64(n)}, &has, 0)
+	err := f.control(func(fd uintptr) error {
+		return unix.Cachestat(uint(fd), &unix.CachestatRange{Off: uint64(off), Len: uint64(n)}, &has, 0)
+	})
 	return err != nil || has.Cache > 0
 }
 
 // Close closes the file.
 func (f *osFile) Close() error {
 	err := f.File.Close()
+	f.direct.mu.Lock()
+	defer f.direct.mu.Unlock()
+	f.direct.closed = true
 	if f.direct.reader != nil {
 		err = errors.Join(err, f.direct.reader.Close())
 	}

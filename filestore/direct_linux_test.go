@@ -3,9 +3,12 @@ package filestore
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"io"
 	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -83,4 +86,44 @@ func readLarge(t *testing.T, f *osFile, content []byte) {
 	}
 	_, err := f.ReadAt(buf, int64(len(content)&^(ChunkSize-1)))
 	require.ErrorIs(t, err, io.EOF)
+}
+
+// Whoever reads a file while it is closed gets what there is, or is told; nothing else
+// is closed or read in its place, and no descriptor is left.
+func TestCloseWhileReading(t *testing.T) {
+	f, content := writeLarge(t, t.TempDir())
+	require.NoError(t, f.sync())
+	before := descriptors(t)
+	for range 50 {
+		opened, err := os.Open(f.Name())
+		require.NoError(t, err)
+		g := &osFile{File: opened}
+		g.uncache()
+		var readers sync.WaitGroup
+		for range 2 {
+			readers.Go(func() {
+				buf := make([]byte, ChunkSize)
+				for {
+					_, err := g.ReadAt(buf, 0)
+					if errors.Is(err, os.ErrClosed) {
+						return
+					}
+					assert.NoError(t, err)
+					assert.True(t, bytes.Equal(content[:ChunkSize], buf))
+				}
+			})
+		}
+		time.Sleep(100 * time.Microsecond)
+		require.NoError(t, g.Close())
+		readers.Wait()
+	}
+	assert.Equal(t, before, descriptors(t))
+}
+
+// descriptors counts those that this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
 }
