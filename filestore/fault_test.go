@@ -321,6 +321,35 @@ func TestFullTableSpendsTheReserve(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// askedDisk calls a function while it is asked how much room there is.
+type askedDisk struct {
+	Disk
+	asked func()
+}
+
+func (d *askedDisk) free() (int64, error) {
+	d.asked()
+	return d.Disk.free()
+}
+
+// TestRoomGivenBackMeanwhile begins a file while another gives back what it had
+// reserved, on a disk with as much room as a number can say.
+func TestRoomGivenBackMeanwhile(t *testing.T) {
+	disk := &askedDisk{Disk: NewMemDisk(), asked: func() {}}
+	s, err := Open(Options{Disk: disk, Positions: testPositions})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, s.Close()) }()
+	other, err := s.Stage("other", 1000)
+	require.NoError(t, err)
+	_, err = other.Write(content(1, 1000))
+	require.NoError(t, err)
+	disk.asked = other.Discard
+	st, err := s.Stage("a", 100)
+	require.NoError(t, err)
+	st.Discard()
+	require.Zero(t, s.space.reserved)
+}
+
 // TestReserveFile looks at the space that is set aside in a directory.
 func TestReserveFile(t *testing.T) {
 	d := OSDisk(t.TempDir())

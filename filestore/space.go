@@ -59,9 +59,9 @@ func (s *Store) reserve(st *Stage, n int64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	room -= s.space.reserved - used.reserved // by others, meanwhile
-	if n > room {
-		return &SpaceError{Needed: n, Free: max(0, room)}
+	others := s.space.reserved - used.reserved // meanwhile; negative when they gave back
+	if n+others > room {                       // room-others may be more than an int64 holds
+		return &SpaceError{Needed: n, Free: max(0, room-others)}
 	}
 	s.space.reserved += n
 	st.reserved += n
