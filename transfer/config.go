@@ -45,6 +45,20 @@ type Handler interface {
 	Stream(ctx context.Context, from Remote, kind uint16, header []byte, s *Stream) error
 }
 
+// JoinedHandler is what a [Handler] may be as well, for kinds of calls of which many
+// together cost less than each by itself.
+type JoinedHandler interface {
+	// CallJoined answers calls of one kind that came in one message, in their order;
+	// false: the kind is none of those, and each is answered by Call.
+	CallJoined(ctx context.Context, from Remote, kind uint16, payloads [][]byte) ([]Answer, bool)
+}
+
+// Answer is what Call would have returned.
+type Answer struct {
+	Value any
+	Err   error
+}
+
 // JoinHandler answers the encoded join request of the machine whose key is pub, as
 // an issuer does with [trust.Authority.Admit].
 type JoinHandler func(ctx context.Context, pub ed25519.PublicKey, req []byte) ([]byte, error)

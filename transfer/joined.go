@@ -47,9 +47,18 @@ func (e *Endpoint) CallJoined(ctx context.Context, to Peer, kind uint16, req, re
 	if err != nil {
 		return err
 	}
-	if len(body) > joinedBytes {
-		return fmt.Errorf("%w: request of %d bytes", ErrTooLarge, len(body))
-	}
+	e.CallEach(ctx, to, kind, [][]byte{body}, expect, func(_ int, answer []byte, failed error) {
+		if err = failed; err == nil && resp != nil {
+			err = Unmarshal(answer, resp)
+		}
+	})
+	return err
+}
+
+// CallEach makes many joined calls at once, of requests that are encoded, and hands
+// over what comes of each by its place in the list, one after the other: an encoded
+// answer or an error. It returns when that is done.
+func (e *Endpoint) CallEach(ctx context.Context, to Peer, kind uint16, requests [][]byte, expect int, take func(i int, answer []byte, err error)) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(e.cfg.CallTimeout)
@@ -57,20 +66,37 @@ func (e *Endpoint) CallJoined(ctx context.Context, to Peer, kind uint16, req, re
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	l := &letter{body: body, weight: len(body) + expect, deadline: deadline, done: make(chan struct{})}
-	if err := e.post.send(e, to, kind, l); err != nil {
-		return err
+	letters := make([]*letter, len(requests))
+	posted := make([]*letter, 0, len(requests))
+	for i, body := range requests {
+		l := &letter{body: body, weight: len(body) + expect, deadline: deadline, done: make(chan struct{})}
+		if letters[i] = l; len(body) > joinedBytes {
+			l.err = fmt.Errorf("%w: request of %d bytes", ErrTooLarge, len(body))
+			close(l.done)
+			continue
+		}
+		posted = append(posted, l)
 	}
-	select {
-	case <-l.done:
-	case <-ctx.Done():
-		e.post.giveUp(l)
-		return fmt.Errorf("call: %w", ctx.Err())
+	if err := e.post.send(e, to, kind, posted); err != nil {
+		for _, l := range posted {
+			l.err = err
+			close(l.done)
+		}
 	}
-	if l.err != nil || resp == nil {
-		return l.err
+	for i, l := range letters {
+		select {
+		case <-l.done:
+			take(i, l.answer, l.err)
+		case <-ctx.Done():
+			select {
+			case <-l.done: // before that
+				take(i, l.answer, l.err)
+			default:
+				e.post.giveUp(l)
+				take(i, nil, fmt.Errorf("call: %w", ctx.Err()))
+			}
+		}
 	}
-	return Unmarshal(l.answer, resp)
 }
 
 // post collects the joined calls of an endpoint.
@@ -110,8 +136,12 @@ type message struct {
 	cancel  context.CancelFunc
 }
 
-// send posts a letter, and a message if there may be one more under way.
-func (p *post) send(e *Endpoint, to Peer, kind uint16, l *letter) error {
+// send posts letters, and messages as far as there may be more under way. After an
+// error none is posted.
+func (p *post) send(e *Endpoint, to Peer, kind uint16, letters []*letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
 	key := boxKey{keyOf(to), kind}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,19 +150,26 @@ func (p *post) send(e *Endpoint, to Peer, kind uint16, l *letter) error {
 		b = &box{}
 		p.boxes[key] = b
 	}
-	b.waiting = append(b.waiting, l)
-	if b.ahead >= joinedAhead {
-		return nil
+	bytes := 0
+	for _, l := range letters {
+		bytes += l.weight
 	}
-	if !e.begin() {
-		delete(p.boxes, key)
-		return ErrClosed
+	carriers := min(joinedAhead-b.ahead, len(letters), 1+max(bytes/joinedBytes, len(letters)/maxJoined))
+	for range carriers {
+		if !e.begin() {
+			if b.ahead == 0 {
+				delete(p.boxes, key)
+				return ErrClosed
+			}
+			break // there are others that carry
+		}
+		b.ahead++
+		go func() {
+			defer e.wg.Done()
+			p.carry(e, to, key, b)
+		}()
 	}
-	b.ahead++
-	go func() {
-		defer e.wg.Done()
-		p.carry(e, to, key, b)
-	}()
+	b.waiting = append(b.waiting, letters...)
 	return nil
 }
 
@@ -275,25 +312,49 @@ func (c *callee) serveJoined(ctx context.Context, payload []byte) (joinedReply, 
 		return joinedReply{}, ErrBusy
 	}
 	defer c.link.calls.give(n * callMemory)
-	answers := make([]joinedAnswer, n)
-	var all sync.WaitGroup
-	for i, body := range req.Requests {
-		all.Go(func() {
-			_ = growStack(i)
-			answers[i] = c.answer(ctx, req.Kind, body)
-		})
+	answers, together := c.answerTogether(ctx, req.Kind, req.Requests)
+	if !together {
+		answers = make([]joinedAnswer, n)
+		var all sync.WaitGroup
+		for i, body := range req.Requests {
+			all.Go(func() {
+				_ = growStack(i)
+				v, err := c.e.cfg.Handler.Call(ctx, c.remote, req.Kind, body)
+				answers[i] = c.pack(v, err)
+			})
+		}
+		all.Wait()
 	}
-	all.Wait()
 	for _, a := range answers {
 		c.link.calls.give(len(a.Body))
 	}
 	return joinedReply{answers}, nil
 }
 
-// answer serves one call of a message. The body of what it returns is taken from the
-// machine's budget.
-func (c *callee) answer(ctx context.Context, kind uint16, req []byte) joinedAnswer {
-	v, err := c.e.cfg.Handler.Call(ctx, c.remote, kind, req)
+// answerTogether has the handler answer all calls of a message at once, if it does so
+// for their kind.
+func (c *callee) answerTogether(ctx context.Context, kind uint16, requests []cbor.RawMessage) ([]joinedAnswer, bool) {
+	h, ok := c.e.cfg.Handler.(JoinedHandler)
+	if !ok {
+		return nil, false
+	}
+	payloads := make([][]byte, len(requests))
+	for i, r := range requests {
+		payloads[i] = r
+	}
+	values, ok := h.CallJoined(ctx, c.remote, kind, payloads)
+	if !ok {
+		return nil, false
+	}
+	answers := make([]joinedAnswer, len(values))
+	for i, v := range values {
+		answers[i] = c.pack(v.Value, v.Err)
+	}
+	return answers, true
+}
+
+// pack encodes what a handler has returned. The body is taken from the machine's budget.
+func (c *callee) pack(v any, err error) joinedAnswer {
 	var body []byte
 	if err == nil {
 		body, err = Marshal(v)

@@ -279,3 +279,132 @@ func TestAnswersOfJoinedCallsAreBounded(t *testing.T) {
 	assert.Equal(t, room, good)
 	assert.Equal(t, all, c.link.calls.left, "what was taken is given back")
 }
+
+// together is a handler that answers calls of kind 1 all at once.
+type together struct {
+	*held
+	messages atomic.Int64
+}
+
+func (h *together) CallJoined(_ context.Context, _ Remote, kind uint16, payloads [][]byte) ([]Answer, bool) {
+	if kind != 1 {
+		return nil, false
+	}
+	h.messages.Add(1)
+	answers := make([]Answer, len(payloads))
+	for i, payload := range payloads {
+		var v int
+		if answers[i].Err = Unmarshal(payload, &v); answers[i].Err != nil {
+			continue
+		}
+		if answers[i].Value = 3 * v; v%7 == 0 {
+			answers[i] = Answer{Err: ErrDenied}
+		}
+	}
+	return answers, true
+}
+
+// Calls that are made at once go in as few messages as hold them, and a handler that can
+// answers each message as a whole.
+func TestCallEach(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *ring) {
+		h := &together{held: newHeld(double)}
+		close(h.open)
+		b := r.start("b", h, nil)
+		a := r.start("a", echo, nil)
+		const n = 2*maxJoined + 10
+		requests := make([][]byte, n)
+		for i := range requests {
+			var err error
+			requests[i], err = Marshal(i + 1)
+			require.NoError(t, err)
+		}
+		requests[5] = []byte{0x61, 'x'} // a text, which is no number
+		requests[6] = make([]byte, joinedBytes+1)
+		check := func(kind uint16, factor int) {
+			taken := 0
+			a.CallEach(t.Context(), b.peer, kind, requests, 8, func(i int, answer []byte, err error) {
+				assert.Equal(t, taken, i, "in their order")
+				taken++
+				switch {
+				case i == 5:
+					assert.Error(t, err)
+				case i == 6:
+					assert.ErrorIs(t, err, ErrTooLarge)
+				case kind == 1 && (i+1)%7 == 0:
+					assert.ErrorIs(t, err, ErrDenied)
+				default:
+					var got int
+					assert.NoError(t, err)
+					assert.NoError(t, Unmarshal(answer, &got))
+					assert.Equal(t, factor*(i+1), got)
+				}
+			})
+			assert.Equal(t, n, taken)
+		}
+		check(1, 3)
+		assert.EqualValues(t, 3, h.messages.Load())
+		assert.Zero(t, h.seen.Load(), "none was answered by itself")
+		check(2, 2)
+		assert.EqualValues(t, n-1, h.seen.Load(), "all but the one that is too large")
+		synctest.Wait()
+		assert.Empty(t, a.post.boxes)
+	})
+}
+
+// Whoever gives up a list of calls hears so of each that was not answered.
+func TestCallEachGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *ring) {
+		h := newHeld(double)
+		b := r.start("b", h, nil)
+		a := r.start("a", echo, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		failed := 0
+		a.CallEach(ctx, b.peer, 1, [][]byte{{1}, {2}, {3}}, 8, func(_ int, _ []byte, err error) {
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			failed++
+		})
+		assert.Equal(t, 3, failed)
+		synctest.Wait()
+		assert.Empty(t, a.post.boxes)
+		require.NoError(t, a.Close())
+		a.CallEach(t.Context(), b.peer, 1, [][]byte{{1}, {2}}, 8, func(_ int, _ []byte, err error) {
+			assert.ErrorIs(t, err, ErrClosed)
+		})
+	})
+}
+
+// What was answered in time counts, though the call that it waits behind was not.
+func TestCallEachThatIsAnsweredInPart(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *ring) {
+		h := &handler{}
+		h.call = func(ctx context.Context, _ Remote, _ uint16, payload []byte) (any, error) {
+			if len(payload) > 100<<10 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return 1, nil
+		}
+		b := r.start("b", h, nil)
+		a := r.start("a", echo, nil)
+		var requests [][]byte
+		for i := range 21 {
+			body, err := Marshal(make([]byte, 5<<10))
+			if i == 0 {
+				body, err = Marshal(make([]byte, 255<<10))
+			}
+			require.NoError(t, err)
+			requests = append(requests, body)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		answered := 0
+		a.CallEach(ctx, b.peer, 1, requests, 8, func(_ int, _ []byte, err error) {
+			if err == nil {
+				answered++
+			}
+		})
+		assert.Equal(t, len(requests)-1, answered)
+	})
+}
