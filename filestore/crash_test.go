@@ -97,6 +97,9 @@ func (w *workload) put(s *Store, name string) error {
 	data := content(byte(w.rng.Uint32()), size)
 	rec := recordOf(name, data)
 	rec.Changes = w.rng.Uint64()
+	if w.acked[name].Record == nil && int64(size) <= s.small && w.rng.IntN(2) == 0 {
+		return w.create(s, rec, data)
+	}
 	st, err := stage(s, rec, data)
 	if err != nil {
 		return err
@@ -106,6 +109,21 @@ func (w *workload) put(s *Store, name string) error {
 	return w.change(s, name, func(r *Register) {
 		r.Record, r.Accepted, r.Held = &rec, r.Promised, true
 	})
+}
+
+// create accepts content of a new name in one step.
+func (w *workload) create(s *Store, rec Record, data []byte) error {
+	w.ballot++
+	w.trying, w.triedForgo = rec.Name, false
+	w.content[rec.SHA256] = data
+	err := s.Create([]Creation{{Name: rec.Name, Content: data, Decide: func(Register) (Register, error) {
+		w.tried = Register{Promised: ballot(w.ballot), Accepted: ballot(w.ballot), Record: &rec, Held: true}
+		return w.tried, nil
+	}}})[0]
+	if err == nil {
+		w.acked[rec.Name] = w.tried
+	}
+	return err
 }
 
 // change promises a greater ballot and has f do the rest.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -68,15 +69,24 @@ type placing struct {
 // while others are being made wait for these and are then made together: a
 // directory is changed by one at a time in any case.
 func (s *Store) install(visible string, e *entry, content []byte) error {
+	p := s.placingOf(visible, e, content)
+	if err := s.installs.do([]*placing{p}); err != nil {
+		return err
+	}
+	return s.placed(e, p)
+}
+
+func (s *Store) placingOf(visible string, e *entry, content []byte) *placing {
 	as, err := s.dressOf(e)
 	if err != nil {
 		s.log.Warn("cannot set the extended attribute", "name", e.Record.Name, "err", err)
 	}
-	p := &placing{temp: e.File, visible: visible, content: content, as: as}
-	if err := s.installs.do(p); err != nil {
-		return err
-	}
-	if p.undressed != nil {
+	return &placing{temp: e.File, visible: visible, content: content, as: as}
+}
+
+// placed is what came of a file that was to be made.
+func (s *Store) placed(e *entry, p *placing) error {
+	if p.err == nil && p.undressed != nil {
 		s.log.Warn("cannot set mode, time or extended attribute", "name", e.Record.Name, "err", p.undressed)
 	}
 	return s.fail(p.err)
@@ -84,9 +94,9 @@ func (s *Store) install(visible string, e *entry, content []byte) error {
 
 // runInstalls makes several files, directory by directory. What fails is told to
 // each.
-func (s *Store) runInstalls(files []*placing) error {
+func (s *Store) runInstalls(lists [][]*placing) error {
 	byDir := map[string][]*placing{}
-	for _, p := range files {
+	for _, p := range slices.Concat(lists...) {
 		dir := path.Dir(p.visible)
 		byDir[dir] = append(byDir[dir], p)
 	}
@@ -166,10 +176,11 @@ func installIn(dir *os.Root, p *placing) (undressed, err error) {
 	return undressed, noSpace(err)
 }
 
-// ReadSmall returns the content of name whose SHA-256 is sum, if it is accepted, no
-// longer than limit and easily had: from the journal, or from its file by one look. The
-// bytes have been checked. Otherwise ok is false, which says nothing: Open tells.
-func (s *Store) ReadSmall(name string, sum Hash, limit int64) (content []byte, ok bool) {
+// ReadSmall returns the content of name whose SHA-256 is sum, if it is no longer than
+// Options.Small and easily had: from its file by one look, for which size has to be
+// right, or from the journal; 0: it is not known. The bytes have been checked. Otherwise
+// ok is false, which says nothing: Open tells.
+func (s *Store) ReadSmall(name string, sum Hash, size int64) (content []byte, ok bool) {
 	if s.begin() != nil {
 		return nil, false
 	}
@@ -178,8 +189,14 @@ func (s *Store) ReadSmall(name string, sum Hash, limit int64) (content []byte, o
 	if err != nil {
 		return nil, false
 	}
+	if 0 < size && size <= s.small {
+		content, err = s.disk.readAll(visible, size)
+		if err == nil && sha256.Sum256(content) == sum { // so what the table says does not matter
+			return content, true
+		}
+	}
 	e, err := s.load(name)
-	if err != nil || !e.Held || e.Record.SHA256 != sum || e.Record.Size > limit {
+	if err != nil || !e.Held || e.Record.SHA256 != sum || e.Record.Size > s.small {
 		return nil, false
 	}
 	if s.isUnflushed(e) {
@@ -188,7 +205,7 @@ func (s *Store) ReadSmall(name string, sum Hash, limit int64) (content []byte, o
 			content, ok = checkedBody(key, value)
 		}
 	}
-	if !ok {
+	if !ok && size == 0 {
 		content, err = s.disk.readAll(visible, e.Record.Size)
 		ok = err == nil
 	}

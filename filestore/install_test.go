@@ -65,10 +65,12 @@ func TestReadSmall(t *testing.T) {
 		require.NoError(t, put(s, ballot(1), "a", data))
 		check := func(want bool) {
 			t.Helper()
-			got, ok := s.ReadSmall("a", rec.SHA256, 1000)
-			assert.Equal(t, want, ok)
-			if want {
-				assert.True(t, bytes.Equal(data, got))
+			for _, size := range []int64{1000, 0} {
+				got, ok := s.ReadSmall("a", rec.SHA256, size)
+				assert.Equal(t, want, ok, size)
+				if want {
+					assert.True(t, bytes.Equal(data, got))
+				}
 			}
 		}
 		check(true)
@@ -78,7 +80,11 @@ func TestReadSmall(t *testing.T) {
 		require.NoError(t, s.Flush())
 		check(true)
 		_, ok := s.ReadSmall("a", rec.SHA256, 999)
-		assert.False(t, ok, "larger than is wanted")
+		assert.False(t, ok, "longer than that")
+		s.small = 999
+		_, ok = s.ReadSmall("a", rec.SHA256, 1000)
+		assert.False(t, ok, "it is not small")
+		s.small = 1 << 10
 		_, ok = s.ReadSmall("a", Hash{1}, 1000)
 		assert.False(t, ok, "another content")
 		_, ok = s.ReadSmall("b", rec.SHA256, 1000)

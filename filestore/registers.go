@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 )
 
 // Cursor is a place in the order of registers: by key, then by name. The zero
@@ -33,6 +35,54 @@ const registersPage = 256
 // the listing.
 func (s *Store) Registers(after, upTo [20]byte, from Cursor) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
+		for at, err := range s.pairs(after, upTo, from) {
+			if err != nil {
+				yield(Entry{}, err)
+				return
+			}
+			e, err := decodeEntry(at.key, at.value)
+			if err != nil {
+				_ = s.fail(err)
+				continue
+			}
+			if s.judge(at.key, e) == nil && !yield(Entry{Cursor: at.Cursor, Register: e.register(), Since: e.since()}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// EncodedEntry is one register of a listing.
+type EncodedEntry struct {
+	Cursor
+	EncodedRegister
+}
+
+// EncodedRegisters is Registers with less work.
+func (s *Store) EncodedRegisters(after, upTo [20]byte, from Cursor) iter.Seq2[EncodedEntry, error] {
+	return func(yield func(EncodedEntry, error) bool) {
+		for at, err := range s.pairs(after, upTo, from) {
+			if err != nil {
+				yield(EncodedEntry{}, err)
+				return
+			}
+			r, err := s.encodedRegister(at.key, at.value)
+			if err == nil && !yield(EncodedEntry{at.Cursor, r}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// located is a register as the table has it.
+type located struct {
+	Cursor
+	pair
+}
+
+// pairs lists what Registers is about.
+func (s *Store) pairs(after, upTo [20]byte, from Cursor) iter.Seq2[located, error] {
+	return func(yield func(located, error) bool) {
 		wraps := bytes.Compare(after[:], upTo[:]) >= 0
 		last := [20]byte(bytes.Repeat([]byte{0xff}, 20))
 		start := append(cursorKey(Cursor{Key: after}), 0xff) // behind every name of that key
@@ -54,11 +104,11 @@ func (s *Store) Registers(after, upTo [20]byte, from Cursor) iter.Seq2[Entry, er
 
 // listTo yields the registers behind the table key start whose ring key is not
 // greater than upTo, and reports whether the listing may go on.
-func (s *Store) listTo(start []byte, upTo [20]byte, yield func(Entry, error) bool) bool {
+func (s *Store) listTo(start []byte, upTo [20]byte, yield func(located, error) bool) bool {
 	for {
 		pairs, err := s.page(start)
 		if err != nil {
-			yield(Entry{}, fmt.Errorf("list registers: %w", err))
+			yield(located{}, fmt.Errorf("list registers: %w", err))
 			return false
 		}
 		for _, p := range pairs {
@@ -66,15 +116,7 @@ func (s *Store) listTo(start []byte, upTo [20]byte, yield func(Entry, error) boo
 			if !ok || bytes.Compare(c.Key[:], upTo[:]) > 0 {
 				return true
 			}
-			e, err := decodeEntry(p.key, p.value)
-			if err != nil {
-				_ = s.fail(err)
-				continue
-			}
-			if s.judge(p.key, e) != nil {
-				continue
-			}
-			if !yield(Entry{Cursor: c, Register: e.register(), Since: e.since()}, nil) {
+			if !yield(located{c, p}, nil) {
 				return false
 			}
 		}
@@ -113,16 +155,42 @@ func (s *Store) EncodedRegister(name string) (EncodedRegister, error) {
 	}
 	key := registerKey(name)
 	value, err := s.tab.get(key)
-	var e encodedEntry
-	if err == nil && value != nil {
-		err = decodeInto(&e, key, value)
+	var r EncodedRegister
+	switch {
+	case err != nil:
+		err = s.fail(fmt.Errorf("read register: %w", err))
+	default:
+		r, err = s.encodedRegister(key, value)
 	}
 	if err != nil {
-		return EncodedRegister{}, fmt.Errorf("register: %w", s.fail(fmt.Errorf("read register: %w", err)))
+		return EncodedRegister{}, fmt.Errorf("register: %w", err)
+	}
+	return r, nil
+}
+
+// encodedRegister is what the table has for a key; a nil value is nothing.
+func (s *Store) encodedRegister(key, value []byte) (EncodedRegister, error) {
+	var e encodedEntry
+	if value != nil {
+		if err := decodeInto(&e, key, value); err != nil {
+			return EncodedRegister{}, s.fail(fmt.Errorf("read register: %w", err))
+		}
 	}
 	seen := entry{Held: e.Held, File: e.File}
 	if err := s.judge(key, &seen); err != nil {
-		return EncodedRegister{}, fmt.Errorf("register: %w", err)
+		return EncodedRegister{}, err
 	}
 	return EncodedRegister{Promised: e.Promised, Accepted: e.Accepted, Record: e.Record, Held: seen.Held}, nil
+}
+
+// Tombstone reports whether the record says that the name was deleted.
+func (r EncodedRegister) Tombstone() (bool, error) {
+	var rec struct {
+		Deleted bool `cbor:"4,keyasint"`
+	}
+	if r.Record == nil {
+		return false, nil
+	}
+	err := cbor.Unmarshal(r.Record, &rec)
+	return rec.Deleted, err
 }

@@ -58,7 +58,7 @@ type Store struct {
 	decoded  decoded
 	commits  *batcher[[]write]
 	flushes  *batcher[struct{}]
-	installs *batcher[*placing]
+	installs *batcher[[]*placing]
 	syncs    map[string]*batcher[struct{}] // of directories
 	gates    gates                         // by visible path
 	counter  counter

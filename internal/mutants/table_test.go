@@ -231,7 +231,7 @@ var table = []mutant{
 	},
 	{
 		"a small file is checked when it is read in one look", "filestore/install.go",
-		"sha256.Sum256(content) == sum", "sha256.Sum256(content) != Hash{}",
+		"sha256.Sum256(content) == sum { //", "sha256.Sum256(content) != Hash{} { //",
 		"./filestore", "TestReadSmall",
 	},
 	{
