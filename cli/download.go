@@ -297,11 +297,7 @@ func (f *fetcher) resume(file *os.File, check sum) (int64, error) {
 
 // finish gives the temporary file its permissions and time.
 func (f *fetcher) finish(t *target, file *os.File, part string, record api.File) error {
-	mode, err := strconv.ParseUint(record.Mode, 8, 9)
-	if err != nil {
-		mode = 0o644
-	}
-	if err := file.Chmod(fs.FileMode(mode)); err != nil {
+	if err := file.Chmod(modeOf(record)); err != nil {
 		return writing(err)
 	}
 	if f.options.fsync {
@@ -313,4 +309,13 @@ func (f *fetcher) finish(t *target, file *os.File, part string, record api.File)
 		return nil
 	}
 	return writing(t.root.Chtimes(part, record.Modified, record.Modified))
+}
+
+// modeOf is the permissions that a file is to have.
+func modeOf(record api.File) fs.FileMode {
+	mode, err := strconv.ParseUint(record.Mode, 8, 9)
+	if err != nil {
+		mode = 0o644
+	}
+	return fs.FileMode(mode)
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
@@ -79,6 +80,12 @@ func (f *fetcher) keep(places *folders, name string, g api.Got) (fetchResult, er
 
 // writePart makes the temporary file of a content.
 func (f *fetcher) writePart(t *target, part string, g api.Got) (err error) {
+	if t.dir != nil {
+		err := writeNew(t.fd, part, g.Content, modeOf(g.File), g.File.Modified, f.options.fsync)
+		if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrExist) {
+			return writing(err)
+		}
+	}
 	file, err := t.openPart(part)
 	if err != nil {
 		return writing(err)

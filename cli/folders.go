@@ -42,6 +42,7 @@ func (f *folders) place(name string) (*target, string, error) {
 		t.close()
 		return nil, "", writing(err)
 	}
+	t.fd = int(t.dir.Fd())
 	if len(f.open) >= maxFolders {
 		f.close()
 	}

@@ -23,6 +23,7 @@ type target struct {
 	file   string   // the one file's name in root; empty: each file under its own name
 	stream *os.File // set alone when the target is a device or a pipe
 	dir    *os.File // root itself, of a folder in which all names are plain; else nil
+	fd     int      // of dir
 }
 
 // openTarget reads -o: an existing folder, or a path that ends in a slash, is
@@ -174,7 +175,7 @@ func (t *target) publish(part, local string, overwrite bool) error {
 	}
 	err := errors.ErrUnsupported
 	if t.dir != nil {
-		err = renameNew(t.dir, part, local)
+		err = renameNew(t.fd, part, local)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = t.root.Link(part, local); err == nil {
