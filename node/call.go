@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // callTimeout bounds one control call. A machine that is down refuses at once;
@@ -85,6 +87,22 @@ func (n *Node) askVoter(ctx context.Context, m MachineID, kind uint16, req, resp
 	err := n.net.CallJoined(ctx, n.members.peer(m), kind, req, resp, votedReply)
 	n.silence.note(m, err)
 	return err
+}
+
+// callVoterEach is askVoter for many questions at once, which are encoded. ctx bounds it.
+func (n *Node) callVoterEach(ctx context.Context, m MachineID, kind uint16, requests [][]byte, take func(i int, answer []byte, err error)) {
+	answered := false
+	var last error
+	n.net.CallEach(ctx, n.members.peer(m), kind, requests, votedReply, func(i int, answer []byte, err error) {
+		var remote *transfer.RemoteError
+		answered = answered || err == nil || errors.As(err, &remote)
+		last = err
+		take(i, answer, err)
+	})
+	if answered {
+		last = nil
+	}
+	n.silence.note(m, last)
 }
 
 func (n *Node) sendRead(ctx context.Context, m MachineID, name string) (a register.Answer, err error) {

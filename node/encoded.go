@@ -48,9 +48,14 @@ func (n *Node) onReadEncoded(m readRequest) (encodedAnswer, error) {
 // checked a moment ago. Nobody changes them.
 const decodedMost = 512
 
+// bare is the answer without its record.
+func (e encodedAnswer) bare() register.Answer {
+	return register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant, Chosen: e.Chosen}
+}
+
 // answer decodes what a machine has answered about a name, and checks its record.
 func (n *Node) answer(ctx context.Context, from MachineID, name string, e encodedAnswer) (register.Answer, error) {
-	a := register.Answer{Status: e.Status, Promised: e.Promised, Accepted: e.Accepted, Held: e.Held, Vacant: e.Vacant, Chosen: e.Chosen}
+	a := e.bare()
 	if len(e.Record) == 0 {
 		return a, nil
 	}
@@ -59,12 +64,19 @@ func (n *Node) answer(ctx context.Context, from MachineID, name string, e encode
 		a.Record = rec.Clone()
 		return a, nil
 	}
-	if err := transfer.Unmarshal(e.Record, &a.Record); err != nil {
-		return a, err
-	}
-	err := n.checkRecord(ctx, from, name, a.Record)
-	if err == nil && a.Record != nil {
-		n.decoded.add(id, a.Record.Clone(), decodedMost)
+	rec, err := n.decodeRecord(ctx, from, name, e.Record)
+	if err == nil && rec != nil {
+		a.Record = rec
+		n.decoded.add(id, rec.Clone(), decodedMost)
 	}
 	return a, err
+}
+
+// decodeRecord decodes and checks the record that a machine has for a name; nil is none.
+func (n *Node) decodeRecord(ctx context.Context, from MachineID, name string, encoded []byte) (*filestore.Record, error) {
+	var rec *filestore.Record
+	if err := transfer.Unmarshal(encoded, &rec); err != nil {
+		return nil, err
+	}
+	return rec, n.checkRecord(ctx, from, name, rec)
 }

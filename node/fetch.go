@@ -35,6 +35,15 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 	if err != nil {
 		return nil, err
 	}
+	x, err := n.fetchedOf(ctx, f, o)
+	if err != nil || o.Lazy {
+		return x, err
+	}
+	return x, x.begin()
+}
+
+// fetchedOf is the fetch of what was found, and is live.
+func (n *Node) fetchedOf(ctx context.Context, f found, o FetchOptions) (*Fetched, error) {
 	rec := f.live()
 	if o.Offset < 0 || o.Offset > rec.Size {
 		return nil, fmt.Errorf("%w: offset %d of %d bytes", ErrBadRange, o.Offset, rec.Size)
@@ -44,15 +53,12 @@ func (n *Node) openFetch(ctx context.Context, name string, o FetchOptions) (*Fet
 		end = o.Offset + o.Length
 	}
 	x := &Fetched{
-		file: File{Record: *rec, Key: chord.KeyOf(name), Role: n.role(rec), Want: rec.Wanted(), Confirmed: f.confirmed},
+		file: File{Record: *rec, Key: chord.KeyOf(rec.Name), Role: n.role(rec), Want: rec.Wanted(), Confirmed: f.confirmed},
 		pull: pull{node: n, ctx: ctx, record: *rec, sources: untried(n.rank(rec, f.holders)), next: o.Offset / filestore.ChunkSize},
 		at:   o.Offset, end: end,
 	}
 	x.pull.last, x.pull.gauge.wanted = int64(filestore.ChunkCount(end)), true
-	if o.Lazy {
-		return x, nil
-	}
-	return x, x.begin()
+	return x, nil
 }
 
 // glance takes the first answer that names content, confirmed by nobody else:

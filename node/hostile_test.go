@@ -60,6 +60,9 @@ func messages() []hostile.Decoder {
 		message[register.Accept]("accept"),
 		message[register.Answer]("answer"),
 		message[readRequest]("read request"),
+		message[encodedAnswer]("encoded answer"),
+		message[readsRequest]("reads request"),
+		message[readsReply]("reads reply"),
 		message[findRequest]("find request"),
 		message[findReply]("find reply"),
 		message[changeRequest]("change request"),
@@ -94,6 +97,8 @@ func messages() []hostile.Decoder {
 		message[storeRequest]("store request"),
 		message[createRequest]("create request"),
 		message[contentRequest]("content request"),
+		message[contentsRequest]("contents request"),
+		message[contentsReply]("contents reply"),
 		message[smallChunk]("small chunk"),
 		message[stagedPart]("staged part"),
 		message[keepRequest]("keep request"),
@@ -124,6 +129,9 @@ func calls(tb testing.TB) hostile.Decoder {
 		byte(callStage):       hostile.Fill(new(stageRequest)),
 		byte(callStore):       hostile.Fill(new(storeRequest)),
 		byte(callContent):     hostile.Fill(new(contentRequest)),
+		byte(callCreate):      hostile.Fill(new(createRequest)),
+		byte(callReads):       hostile.Fill(new(readsRequest)),
+		byte(callContents):    hostile.Fill(new(contentsRequest)),
 	}
 	d := hostile.Decoder{Name: "calls of a node", Memory: 8 << 20, PerByte: 4 << 10}
 	for kind, v := range kinds {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"path"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // listPage is how many files one page of a listing carries.
@@ -50,24 +52,34 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 	var reply listReply
 	o := ListOptions{Prefix: req.Prefix, Pattern: req.Pattern}
 	from := filestore.Cursor{Key: req.After.Key, Name: req.After.Name}
-	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, from) {
+	for reg, err := range n.store.EncodedRegisters(chord.ID{}, chord.ID{}, from) {
 		if err != nil {
 			return reply, err
 		}
-		if reg.Record == nil || !o.matches(reg.Record.Name) || n.doubts.has(reg.Name, reg.Accepted) {
+		if reg.Record == nil || !o.matches(reg.Name) || n.doubts.has(reg.Name, reg.Accepted) {
 			continue
 		}
-		if tombstone := req.Gone && reg.Record.Deleted; !reg.Held && !tombstone {
-			continue
+		if !reg.Held {
+			if tombstone, err := reg.Tombstone(); err != nil || !tombstone || !req.Gone {
+				continue
+			}
 		}
 		if len(reply.Entries) == listPage {
-			last := reply.Entries[listPage-1].Record.Name
+			last := reply.Entries[listPage-1].Name
 			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
 			break
 		}
-		reply.Entries = append(reply.Entries, listEntry{Record: *reg.Record, Accepted: reg.Accepted})
+		reply.Entries = append(reply.Entries, listEntry{Record: reg.Record, Accepted: reg.Accepted, Name: reg.Name})
 	}
 	return reply, nil
+}
+
+// decode returns an entry's record.
+func (e *listEntry) decode() (rec filestore.Record, err error) {
+	if err = transfer.Unmarshal(e.Record, &rec); err == nil && rec.Name != e.Name {
+		err = errBadReply
+	}
+	return rec, err
 }
 
 // listLocal lists what is held here, and asks the other voters of each page's
@@ -80,24 +92,24 @@ func (n *Node) listLocal(ctx context.Context, o ListOptions, yield func(File) er
 		if err != nil {
 			return ListSummary{}, err
 		}
-		// A copy that this node does not vote on waits to be dropped, unless more copies are wanted than there are voters.
-		page.Entries = slices.DeleteFunc(page.Entries, func(e listEntry) bool {
-			return !e.Record.Voters.Contains(n.self()) && e.Record.Wanted() == len(e.Record.Voters.New)
-		})
-		files := make([]File, len(page.Entries))
+		files := make([]File, 0, len(page.Entries))
 		questions := map[MachineID][]int{}
-		for i, e := range page.Entries {
-			files[i] = File{
-				Record: e.Record, Key: chord.KeyOf(e.Record.Name), Role: n.role(&e.Record),
-				Copies: 1, Want: e.Record.Wanted(),
+		for _, e := range page.Entries {
+			rec, err := e.decode()
+			if err != nil {
+				return summarize(asked), err
 			}
-			for _, m := range n.likelyHolders(&e.Record) {
+			if !rec.Voters.Contains(n.self()) && rec.Wanted() == len(rec.Voters.New) {
+				continue // a copy that this node does not vote on waits to be dropped, unless more are wanted than there are voters
+			}
+			for _, m := range n.likelyHolders(&rec) {
 				if m != n.self() {
-					questions[m] = append(questions[m], i)
+					questions[m] = append(questions[m], len(files))
 				}
 			}
+			files = append(files, File{Record: rec, Key: chord.KeyOf(rec.Name), Role: n.role(&rec), Copies: 1, Want: rec.Wanted()})
 		}
-		n.countCopies(ctx, page.Entries, files, questions, asked)
+		n.countCopies(ctx, files, questions, asked)
 		for _, f := range files {
 			if err := yield(f); err != nil {
 				return summarize(asked), err
@@ -112,7 +124,7 @@ func (n *Node) listLocal(ctx context.Context, o ListOptions, yield func(File) er
 
 // countCopies asks each machine for its share of a page. A machine that did not
 // answer once is not asked again.
-func (n *Node) countCopies(ctx context.Context, entries []listEntry, files []File, questions map[MachineID][]int, asked map[MachineID]bool) {
+func (n *Node) countCopies(ctx context.Context, files []File, questions map[MachineID][]int, asked map[MachineID]bool) {
 	var to []MachineID
 	for m := range questions {
 		if answered, before := asked[m]; answered || !before {
@@ -122,8 +134,8 @@ func (n *Node) countCopies(ctx context.Context, entries []listEntry, files []Fil
 	answers := ask(n, to, func(m MachineID) ([]HolderState, error) {
 		of := make([]holding, 0, len(questions[m]))
 		for _, i := range questions[m] {
-			e := entries[i]
-			of = append(of, holding{Name: e.Record.Name, Op: e.Record.Op, SHA256: e.Record.SHA256})
+			rec := &files[i].Record
+			of = append(of, holding{Name: rec.Name, Op: rec.Op, SHA256: rec.SHA256})
 		}
 		return n.holdings(ctx, m, of)
 	})
@@ -195,7 +207,7 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 		if f == nil {
 			break
 		}
-		if f.Record.Deleted {
+		if f.Record.Name == "" || f.Record.Deleted {
 			continue // a voter that has not heard of it yet still has the file
 		}
 		if err := yield(*f); err != nil {
@@ -222,30 +234,39 @@ func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) 
 	if first == nil {
 		return nil, ctx.Err()
 	}
-	least := first.head()
-	name := least.Record.Name
+	name := first.head().Name
 	var all []listEntry
-	newest := *least
 	for _, l := range lists {
-		e := l.head()
-		if e == nil || e.Record.Name != name {
+		if e := l.head(); e != nil && e.Name == name {
+			all = append(all, *e)
+			n.advance(ctx, l)
+		}
+	}
+	return n.listed(name, all), nil
+}
+
+// listed is what machines have of a name, of which the newest counts. What cannot be
+// decoded is left out; a File without a name is nothing.
+func (n *Node) listed(name string, all []listEntry) *File {
+	slices.SortStableFunc(all, func(a, b listEntry) int { return b.Accepted.Compare(a.Accepted) })
+	f := &File{Key: chord.KeyOf(name)}
+	var newest []byte
+	for _, e := range all {
+		if newest != nil && bytes.Equal(e.Record, newest) {
+			f.Copies++
 			continue
 		}
-		all = append(all, *e)
-		if e.Accepted.Compare(newest.Accepted) > 0 {
-			newest = *e
-		}
-		n.advance(ctx, l)
-	}
-	f := &File{
-		Record: newest.Record, Key: chord.KeyOf(name), Role: n.role(&newest.Record), Want: newest.Record.Wanted(),
-	}
-	for _, e := range all {
-		if e.Record.Op == newest.Record.Op {
+		rec, err := e.decode()
+		switch {
+		case err != nil:
+		case newest == nil:
+			newest = e.Record
+			f.Record, f.Role, f.Want, f.Copies = rec, n.role(&rec), rec.Wanted(), 1
+		case rec.Op == f.Record.Op:
 			f.Copies++
 		}
 	}
-	return f, nil
+	return f
 }
 
 // advance drops a listing's head and goes on to the next page when that was the last.
@@ -274,13 +295,13 @@ func (n *Node) turnPage(ctx context.Context, l *listing, page listReply) {
 
 func (l *listing) setKey() {
 	if e := l.head(); e != nil {
-		l.key = chord.KeyOf(e.Record.Name)
+		l.key = chord.KeyOf(e.Name)
 	}
 }
 
 // before reports whether a listing's head comes before another's.
 func (l *listing) before(o *listing) bool {
-	return cmp.Or(l.key.Compare(o.key), strings.Compare(l.head().Record.Name, o.head().Record.Name)) < 0
+	return cmp.Or(l.key.Compare(o.key), strings.Compare(l.head().Name, o.head().Name)) < 0
 }
 
 func (n *Node) sendList(ctx context.Context, m MachineID, req listRequest) (listReply, error) {

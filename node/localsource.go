@@ -33,7 +33,7 @@ type opened struct {
 func (n *Node) openLocal(at candidate, p *pull) (source, error) {
 	known, limit := p.hashes, p.startLimit()
 	o, _, err := fromDisk(p, limit, func() (o opened, err error) {
-		if raw, ok := n.store.ReadSmall(p.record.Name, p.record.SHA256, smallContent); ok && len(raw) > 0 {
+		if raw, ok := n.store.ReadSmall(p.record.Name, p.record.SHA256, p.record.Size); ok && len(raw) > 0 {
 			return opened{hashes: []filestore.Hash{p.record.SHA256}, small: raw}, nil
 		}
 		if o.content, err = n.store.Open(p.record.Name, p.record.SHA256); err != nil {

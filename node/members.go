@@ -147,6 +147,18 @@ func (m *members) after(key chord.ID) []MachineID {
 	return ids
 }
 
+// places are the positions of all members, in their order on the ring.
+func (m *members) places() []chord.ID {
+	var l []chord.ID
+	for _, x := range m.all() {
+		for _, p := range x.Positions() {
+			l = append(l, p)
+		}
+	}
+	slices.SortFunc(l, chord.ID.Compare)
+	return l
+}
+
 // label is a machine's name for people; for one nobody has heard of, its ID's beginning.
 func (m *members) label(id MachineID) string {
 	if x, ok := m.set.Get(id); ok && x.Name != "" {

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,6 +40,34 @@ func (n *Node) placeNear(ctx context.Context, key chord.ID) (place, error) {
 		n.places.add(p, time.Now())
 	}
 	return p, err
+}
+
+// lookNear looks up the places of many names, those in different arcs side by side, so
+// that placeNear knows them for the moment.
+func (n *Node) lookNear(ctx context.Context, names []string) {
+	var positions []chord.ID
+	for range 2 { // what the members are is not quite what the arcs are
+		ahead := map[int]chord.ID{} // a key for each arc in which some are
+		now := time.Now()
+		for _, name := range names {
+			key := chord.KeyOf(name)
+			if _, ok := n.places.find(key, now); ok {
+				continue
+			}
+			if positions == nil {
+				positions = n.members.places()
+			}
+			i, _ := slices.BinarySearchFunc(positions, key, chord.ID.Compare)
+			ahead[i%max(1, len(positions))] = key
+		}
+		if len(ahead) == 0 {
+			return
+		}
+		askEach(slices.Collect(maps.Values(ahead)), func(key chord.ID) error {
+			_, err := n.placeNear(ctx, key)
+			return err
+		})
+	}
 }
 
 func (r *recentPlaces) find(key chord.ID, now time.Time) (place, bool) {

@@ -59,6 +59,8 @@ type coding struct {
 	decode transfer.Decoder
 	// several holds a token for each fetch from several holders at once.
 	several chan struct{}
+	// contents holds a token for each message full of small contents that is put together.
+	contents chan struct{}
 }
 
 // wake carries signals between a node's goroutines.
@@ -88,7 +90,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, membership: cfg.Membership,
 		coding: coding{store: transfer.NewCompressor(transfer.Auto), serve: transfer.NewCompressor(transfer.Auto),
-			several: make(chan struct{}, stripedFetches)},
+			several: make(chan struct{}, stripedFetches), contents: make(chan struct{}, contentsAtOnce)},
 		tasks: newTasks(), state: state{started: time.Now()},
 		wake: wake{gossip: make(chan struct{}, 1), joined: make(chan struct{}, 1), left: make(chan struct{}),
 			expelled: make(chan struct{}, 1), renew: make(chan struct{}, 1), degraded: make(chan struct{}, 1)},

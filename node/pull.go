@@ -75,10 +75,7 @@ func (p *pull) open() error {
 			p.retryLater(c.machine)
 			continue
 		}
-		p.current, p.using = s, c
-		if label := p.node.members.label(c.machine); !slices.Contains(p.from, label) {
-			p.from = append(p.from, label)
-		}
+		p.reads(s, c)
 		return nil
 	}
 	for _, err := range p.errs {
@@ -87,6 +84,14 @@ func (p *pull) open() error {
 		}
 	}
 	return fmt.Errorf("%w: no holder of the content answers: %w", ErrUnavailable, errors.Join(p.errs...))
+}
+
+// reads goes on with a source.
+func (p *pull) reads(s source, at candidate) {
+	p.current, p.using = s, at
+	if label := p.node.members.label(at.machine); !slices.Contains(p.from, label) {
+		p.from = append(p.from, label)
+	}
 }
 
 // damaged reports whether an error tells of content that is not what it should be.

@@ -99,17 +99,15 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return serve(payload, func(r forgetRequest) (any, error) { return n.onForget(r) })
 	case callStage:
 		return serve(payload, func(r stageRequest) (any, error) { return nil, n.onStageSmall(ctx, r, from.Machine) })
-	case callStore:
-		return serve(payload, func(r storeRequest) (any, error) {
-			if r.Header.Publisher != from.Machine {
-				return nil, fmt.Errorf("%w: a store in another machine's name", transfer.ErrDenied)
-			}
-			return n.onStoreSmall(ctx, r)
-		})
-	case callCreate:
-		return serve(payload, func(r createRequest) (any, error) { return n.onCreate(ctx, r, from.Machine) })
+	case callStore, callCreate:
+		answers, _ := h.CallJoined(ctx, from, kind, [][]byte{payload})
+		return answers[0].Value, answers[0].Err
 	case callContent:
 		return serve(payload, func(r contentRequest) (any, error) { return n.onContent(r) })
+	case callReads:
+		return serve(payload, func(r readsRequest) (any, error) { return n.onReads(r) })
+	case callContents:
+		return serve(payload, func(r contentsRequest) (any, error) { return n.onContents(ctx, r) })
 	case callCompare:
 		return serve(payload, func(r compareRequest) (any, error) { return n.onCompare(r, from.Machine) })
 	case callLeaving:
@@ -120,6 +118,51 @@ func (h handler) Call(ctx context.Context, from transfer.Remote, kind uint16, pa
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%w: call of kind %d", transfer.ErrProtocol, kind)
+}
+
+// CallJoined implements transfer.JoinedHandler: for small files, whose commits are
+// shared.
+func (h handler) CallJoined(ctx context.Context, from transfer.Remote, kind uint16, payloads [][]byte) ([]transfer.Answer, bool) {
+	switch kind {
+	case callStore:
+		return serveJoined(payloads, func(list []storeRequest) []transfer.Answer {
+			return answersOf(h.n.onStoreSmall(ctx, list, from.Machine), func(s *creation) transfer.Answer {
+				return transfer.Answer{Value: s.reply, Err: s.err}
+			})
+		}), true
+	case callCreate:
+		return serveJoined(payloads, func(list []createRequest) []transfer.Answer {
+			return answersOf(h.n.onCreate(ctx, list, from.Machine), func(v voted) transfer.Answer {
+				return transfer.Answer{Value: v.answer, Err: v.err}
+			})
+		}), true
+	}
+	return nil, false
+}
+
+// serveJoined decodes requests for f, which answers those that can be.
+func serveJoined[T any](payloads [][]byte, f func([]T) []transfer.Answer) []transfer.Answer {
+	answers := make([]transfer.Answer, len(payloads))
+	list := make([]T, 0, len(payloads))
+	at := make([]int, 0, len(payloads))
+	for i, payload := range payloads {
+		var req T
+		if answers[i].Err = transfer.Unmarshal(payload, &req); answers[i].Err == nil {
+			list, at = append(list, req), append(at, i)
+		}
+	}
+	for k, a := range f(list) {
+		answers[at[k]] = a
+	}
+	return answers
+}
+
+func answersOf[T any](results []T, answer func(T) transfer.Answer) []transfer.Answer {
+	l := make([]transfer.Answer, len(results))
+	for i, r := range results {
+		l[i] = answer(r)
+	}
+	return l
 }
 
 // Stream implements transfer.Handler.

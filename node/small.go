@@ -69,6 +69,7 @@ type contentRequest struct {
 	Name   string         `cbor:"1,keyasint"`
 	SHA256 filestore.Hash `cbor:"2,keyasint"`
 	Check  bool           `cbor:"3,keyasint,omitempty"` // check what is read before it is sent
+	Size   int64          `cbor:"4,keyasint,omitempty"` // that it should have; 0: not said
 }
 
 // isSmall reports whether a content of so many bytes goes in calls.
@@ -142,19 +143,34 @@ func (n *Node) storeInCall(ctx context.Context, m MachineID, h storeHeader, f *f
 	return reply, err
 }
 
-// onStoreSmall coordinates a store of small content that comes from another node.
-func (n *Node) onStoreSmall(ctx context.Context, r storeRequest) (changeReply, error) {
+// onStoreSmall coordinates stores of small content that come from another node.
+func (n *Node) onStoreSmall(ctx context.Context, requests []storeRequest, from MachineID) []*creation {
+	results := make([]*creation, len(requests))
+	var list []*creation
+	for i, r := range requests {
+		s := &creation{header: r.Header, trailer: r.Trailer}
+		results[i] = s
+		if s.chunk, s.err = n.checkStore(&r, from); s.err == nil {
+			list = append(list, s)
+		}
+	}
+	n.coordinateSmall(ctx, list)
+	return results
+}
+
+// checkStore checks what came from another machine.
+func (n *Node) checkStore(r *storeRequest, from MachineID) (transfer.Chunk, error) {
+	if r.Header.Publisher != from {
+		return transfer.Chunk{}, fmt.Errorf("%w: a store in another machine's name", transfer.ErrDenied)
+	}
 	if n.state.leaving.Load() {
-		return changeReply{}, ErrLeaving
+		return transfer.Chunk{}, ErrLeaving
 	}
 	c, err := r.Chunk.chunk(r.Trailer.SHA256)
-	if err != nil {
-		return changeReply{}, err
+	if err == nil && r.Header.Size != int64(c.Raw) {
+		err = errBadRequest
 	}
-	if r.Header.Size != int64(c.Raw) {
-		return changeReply{}, errBadRequest
-	}
-	return n.coordinateSmall(ctx, r.Header, c, r.Trailer)
+	return c, err
 }
 
 // smallFeed is a small content that was read, so that it can be sent again.
@@ -232,37 +248,41 @@ func (s *wholeSource) close() {}
 // openSmall gets a small content from one machine.
 func (n *Node) openSmall(ctx context.Context, at candidate, p *pull) (source, error) {
 	rec := &p.record
-	hashes := []filestore.Hash{rec.SHA256}
-	if filestore.RootOf(rec.Size, hashes) != rec.Root {
-		return nil, fmt.Errorf("%w: the root does not match", filestore.ErrCorrupt)
-	}
 	limit := p.startLimit()
 	ctx, cancel := context.WithTimeout(ctx, limit+time.Second)
 	defer cancel()
 	defer n.patienceWith(at.machine, limit, cancel).Stop()
-	req := contentRequest{Name: rec.Name, SHA256: rec.SHA256, Check: at.check}
+	req := contentRequest{Name: rec.Name, SHA256: rec.SHA256, Check: at.check, Size: rec.Size}
 	var reply smallChunk
 	if err := n.net.CallJoined(ctx, n.members.peer(at.machine), callContent, req, &reply, int(rec.Size)); err != nil {
 		return nil, err
 	}
-	c, err := reply.chunk(rec.SHA256)
+	p.hashes = []filestore.Hash{rec.SHA256}
+	view := n.coding.decode.View
+	if p.blind {
+		view = n.coding.decode.Unchecked
+	}
+	return &wholeSource{view: func() ([]byte, error) { return n.unpackSmall(rec, reply, view) }}, nil
+}
+
+// unpackSmall is the content of a record that came from another machine, checked by view.
+func (n *Node) unpackSmall(rec *filestore.Record, s smallChunk, view func(transfer.Chunk, []byte) ([]byte, error)) ([]byte, error) {
+	if filestore.RootOf(rec.Size, []filestore.Hash{rec.SHA256}) != rec.Root {
+		return nil, fmt.Errorf("%w: the root does not match", filestore.ErrCorrupt)
+	}
+	c, err := s.chunk(rec.SHA256)
 	if err != nil {
 		return nil, err
 	}
 	if int64(c.Raw) != rec.Size {
 		return nil, fmt.Errorf("%w: %d bytes instead of %d", filestore.ErrCorrupt, c.Raw, rec.Size)
 	}
-	p.hashes = hashes
-	view := n.coding.decode.View
-	if p.blind {
-		view = n.coding.decode.Unchecked
-	}
-	return &wholeSource{view: func() ([]byte, error) { return view(c, nil) }}, nil
+	return view(c, nil)
 }
 
 // onContent serves a small content from this node's store, as onFetch does.
 func (n *Node) onContent(r contentRequest) (smallChunk, error) {
-	if raw, ok := n.store.ReadSmall(r.Name, r.SHA256, smallContent); ok && len(raw) > 0 {
+	if raw, ok := n.store.ReadSmall(r.Name, r.SHA256, r.Size); ok && len(raw) > 0 {
 		return n.packSmall(raw, r.SHA256)
 	}
 	c, err := n.store.Open(r.Name, r.SHA256)

@@ -59,6 +59,23 @@ func (n *Node) Look(ctx context.Context, name string) (File, error) {
 	return file, nil
 }
 
+// Vacancy tells whether nothing is stored under a name.
+type Vacancy struct {
+	Free    bool   // confirmed; otherwise Stat tells
+	Changes uint64 // with Free: the counter of all changes of the name, the base of the next operation
+}
+
+// Vacant looks up many names at once that are likely to be new.
+func (n *Node) Vacant(ctx context.Context, names []string) []Vacancy {
+	var l []Vacancy
+	for part := range slices.Chunk(names, manyNames) {
+		for _, f := range n.readMany(ctx, part, true) {
+			l = append(l, Vacancy{f.confirmed && f.live() == nil, f.changes()})
+		}
+	}
+	return l
+}
+
 // find reads a name that is to be there: ErrNotFound otherwise, with the
 // tombstone if there is one.
 func (n *Node) find(ctx context.Context, name string) (found, error) {

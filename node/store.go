@@ -46,17 +46,7 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 	if err != nil {
 		return StoreResult{}, err
 	}
-	h := storeHeader{
-		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Version: o.Version, Size: o.Size,
-		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
-	}
-	if h.Size == 0 && !o.Empty {
-		h.Size = -1
-	}
-	if o.Modified.IsZero() {
-		o.Modified = time.Now()
-	}
-	h.Modified = o.Modified.UnixNano()
+	h := n.storeHeader(name, o)
 	if h.Op == (filestore.OpID{}) || h.IfExists != Replace && !h.isSmall() {
 		f, err := n.readFor(ctx, name, 0)
 		if err != nil && !errors.Is(err, ErrVacant) {
@@ -78,6 +68,22 @@ func (n *Node) storeFile(ctx context.Context, name string, content io.Reader, o 
 		return StoreResult{}, err
 	}
 	return n.storeResult(h, reply, feed.sent)
+}
+
+// storeHeader is what is said of a store before its content.
+func (n *Node) storeHeader(name string, o StoreOptions) storeHeader {
+	h := storeHeader{
+		Name: name, Op: o.Op, Base: o.Base, IfExists: o.IfExists, Version: o.Version, Size: o.Size,
+		Replicas: o.Replicas, Quorum: o.Quorum, Mode: uint32(o.Mode.Perm()), Publisher: n.self(),
+	}
+	if h.Size == 0 && !o.Empty {
+		h.Size = -1
+	}
+	if o.Modified.IsZero() {
+		o.Modified = time.Now()
+	}
+	h.Modified = o.Modified.UnixNano()
+	return h
 }
 
 // isSmall reports whether finding out what is stored costs as much as sending the
@@ -231,36 +237,59 @@ func (n *Node) sendToCoordinator(ctx context.Context, h storeHeader, f *feed) (c
 	if err != nil {
 		return changeReply{}, err
 	}
-	var errs []error
-	lost := false // somebody may have begun it
+	return n.sendToOneOf(ctx, candidates, h, f, &attempts{})
+}
+
+// sendToOneOf is sendToCoordinator after some attempts.
+func (n *Node) sendToOneOf(ctx context.Context, candidates []MachineID, h storeHeader, f *feed, before *attempts) (changeReply, error) {
 	for _, m := range candidates {
 		var reply changeReply
+		var err error
 		if m == n.self() {
 			reply, err = n.storeHere(ctx, h, f)
 		} else {
 			reply, err = n.storeThrough(ctx, m, h, f)
-			lost = lost || errors.Is(err, ErrInterrupted) || errors.Is(err, context.DeadlineExceeded)
 		}
 		if err == nil {
 			return reply, nil
 		}
-		err = leftRing(err)
-		if errors.Is(err, filestore.ErrDegraded) {
-			n.members.setDegraded(m)
-			if f.begun { // the next attempt goes to another
-				err = fmt.Errorf("%w: %w", ErrInterrupted, err)
-			}
-		}
-		errs = append(errs, err)
-		if f.begun || !elsewhere(err) {
+		if !n.failedAt(m, f, err, before) {
 			break
 		}
 	}
-	err = errors.Join(errs...)
-	if !f.begun && !lost && elsewhere(errs[len(errs)-1]) {
+	return changeReply{}, before.failure(f)
+}
+
+// attempts are those of one store that have failed.
+type attempts struct {
+	errs []error
+	lost bool // somebody may have begun it
+}
+
+// failedAt notes that a coordinator did not bring a store to its end, and reports whether
+// another may be asked.
+func (n *Node) failedAt(m MachineID, f *feed, err error, a *attempts) bool {
+	if m != n.self() {
+		a.lost = a.lost || errors.Is(err, ErrInterrupted) || errors.Is(err, context.DeadlineExceeded)
+	}
+	err = leftRing(err)
+	if errors.Is(err, filestore.ErrDegraded) {
+		n.members.setDegraded(m)
+		if f.begun { // the next attempt goes to another
+			err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+		}
+	}
+	a.errs = append(a.errs, err)
+	return !f.begun && elsewhere(err)
+}
+
+// failure is what becomes of a store after the last attempt.
+func (a *attempts) failure(f *feed) error {
+	err := errors.Join(a.errs...)
+	if !f.begun && !a.lost && elsewhere(a.errs[len(a.errs)-1]) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return changeReply{}, err
+	return err
 }
 
 // storeHere has this node coordinate a store of its own.
@@ -272,7 +301,9 @@ func (n *Node) storeHere(ctx context.Context, h storeHeader, f *feed) (changeRep
 	if err != nil {
 		return changeReply{}, err
 	}
-	return n.coordinateSmall(ctx, h, c, t)
+	s := &creation{header: h, chunk: c, trailer: t}
+	n.coordinateSmall(ctx, []*creation{s})
+	return s.reply, s.err
 }
 
 // coordinators are the machines that may coordinate a change, the best first:
@@ -353,13 +384,18 @@ func (n *Node) storeThrough(ctx context.Context, m MachineID, h storeHeader, f *
 	}
 	reply, err := send(ctx, m, h, f)
 	if err != nil {
-		begun := f.begun || h.isSmall() && !errors.Is(err, transfer.ErrNotSent)
-		if begun && (errors.Is(err, transfer.ErrUnreachable) || errors.Is(err, transfer.ErrClosed)) {
-			err = fmt.Errorf("%w: %w", ErrInterrupted, err)
-		}
-		return changeReply{}, &OpError{Op: "send", Peer: n.members.label(m), Err: err}
+		return changeReply{}, n.notThrough(m, &h, f, err)
 	}
 	return reply, n.checkRecord(ctx, m, h.Name, reply.Record)
+}
+
+// notThrough is why a coordinator elsewhere did not answer a store.
+func (n *Node) notThrough(m MachineID, h *storeHeader, f *feed, err error) error {
+	begun := f.begun || h.isSmall() && !errors.Is(err, transfer.ErrNotSent)
+	if begun && (errors.Is(err, transfer.ErrUnreachable) || errors.Is(err, transfer.ErrClosed)) {
+		err = fmt.Errorf("%w: %w", ErrInterrupted, err)
+	}
+	return &OpError{Op: "send", Peer: n.members.label(m), Err: err}
 }
 
 func (n *Node) storeInStream(ctx context.Context, m MachineID, h storeHeader, f *feed) (changeReply, error) {

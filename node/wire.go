@@ -3,6 +3,8 @@ package node
 import (
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
@@ -36,6 +38,8 @@ const (
 	callForget      uint16 = 31 // forgetRequest -> forgetReply
 	callCreate      uint16 = 32 // createRequest -> register.Answer
 	callFind        uint16 = 33 // findRequest -> findReply
+	callReads       uint16 = 34 // readsRequest -> readsReply
+	callContents    uint16 = 35 // contentsRequest -> contentsReply
 )
 
 // Kinds of streams. The numbers are on the wire: append only.
@@ -229,9 +233,12 @@ type listReply struct {
 	More    bool        `cbor:"3,keyasint"`
 }
 
+// listEntry is a file in a listing. Its record is passed on as it is encoded in the
+// holder's table.
 type listEntry struct {
-	Record   filestore.Record `cbor:"1,keyasint"`
+	Record   cbor.RawMessage  `cbor:"1,keyasint"`
 	Accepted filestore.Ballot `cbor:"2,keyasint"`
+	Name     string           `cbor:"3,keyasint"`
 }
 
 // compareRequest compares ranges of the ring.

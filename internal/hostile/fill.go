@@ -1,6 +1,10 @@
 package hostile
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+)
 
 // Fill sets every exported field of the struct that v points to, and of what is in
 // it, to something: an example of a message that has all there is. Slices get two
@@ -11,6 +15,10 @@ func Fill[T any](v *T) *T {
 }
 
 func fill(v reflect.Value, depth int) {
+	if v.Type() == reflect.TypeFor[cbor.RawMessage]() {
+		v.SetBytes([]byte{0xa0}) // an empty map, which is any message
+		return
+	}
 	switch v.Kind() {
 	case reflect.Bool:
 		v.SetBool(true)

@@ -138,7 +138,11 @@ func (w *world) try(ctx context.Context, n *node.Node, o *operation, a *attempt)
 		if o.value%4 != 0 { // most clients know how long it is
 			options.Size, options.Empty = int64(len(a.content)), len(a.content) == 0
 		}
-		_, err = n.Store(ctx, o.name, bytes.NewReader(a.content), options)
+		if o.value%4 == 1 { // some store many files at once
+			err = n.StoreMany(ctx, []node.Put{{Name: o.name, Content: a.content, Options: options}})[0].Err
+		} else {
+			_, err = n.Store(ctx, o.name, bytes.NewReader(a.content), options)
+		}
 	}
 	switch {
 	case err == nil, errors.Is(err, node.ErrTooFew): // stored, but on fewer than were asked for

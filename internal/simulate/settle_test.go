@@ -68,16 +68,30 @@ func (w *world) lastGet(client int, m *ringtest.Member, name string, end time.Ti
 }
 
 // checkListing compares the names that the ring lists with those that it gives out.
+// Versions that lost a conflict are stored beside their names, and were stored once.
 func (w *world) checkListing(by *ringtest.Member, live []string) {
 	var listed []string
+	copies := map[string]string{} // to the name that each lost
 	_, err := by.List(w.t.Context(), node.ListOptions{Ring: true}, func(f node.File) error {
-		listed = append(listed, f.Record.Name)
+		if f.Record.Origin != nil {
+			copies[f.Record.Name] = f.Record.Origin.Name
+		} else {
+			listed = append(listed, f.Record.Name)
+		}
 		return nil
 	})
 	slices.Sort(listed)
 	slices.Sort(live)
 	if err != nil || !slices.Equal(listed, live) {
 		w.t.Errorf("%s lists %q of %q: %v", by.Host, listed, live, err)
+	}
+	for name, of := range copies {
+		w.tally.count("(a conflict copy)")
+		b, _, err := ringtest.Fetch(w.t.Context(), by, name, node.FetchOptions{})
+		value, invalid := valueOf(w.plan.seed, b, w.plan.largest)
+		if err != nil || invalid != nil || !w.history.wrote(of, value) {
+			w.t.Errorf("%s gives out %q: %v, %v, value %d", by.Host, name, err, invalid, value)
+		}
 	}
 }
 

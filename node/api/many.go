@@ -2,7 +2,6 @@ package api
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,8 +12,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
@@ -30,7 +27,6 @@ const (
 	maxContent = 8 << 20  // bytes of all contents that are stored by one call
 	maxLine    = 16 << 10 // of a line that goes before a content
 	maxBody    = maxContent + MaxNames*maxLine
-	atOnce     = 128                // contents that one call fetches side by side
 	maxNames   = MaxNames * 2 << 10 // bytes of a list of names
 )
 
@@ -78,7 +74,12 @@ func (h *Handler) look(w http.ResponseWriter, r *http.Request) error {
 	}
 	doc := looks{Schema: "dhtfs.look/v1", Names: make([]Looked, len(request.Names))}
 	var all sync.WaitGroup
-	for i, name := range request.Names {
+	for i, there := range h.node.Vacant(r.Context(), request.Names) {
+		if there.Free {
+			doc.Names[i] = Looked{Free: true, Changes: there.Changes}
+			continue
+		}
+		name := request.Names[i]
 		all.Go(func() {
 			file, err := h.node.Stat(r.Context(), name)
 			switch {
@@ -133,10 +134,7 @@ func (h *Handler) storeMany(w http.ResponseWriter, r *http.Request) error {
 			return nil, p.err
 		}
 		in := bufio.NewReaderSize(http.MaxBytesReader(w, io.NopCloser(body), maxBody), maxLine)
-		doc := storedMany{Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{}}
-		var all sync.WaitGroup
-		defer all.Wait()
-		var results []*StoredBriefly
+		var files []node.Put
 		total := int64(0)
 		for {
 			line, content, err := readPut(in)
@@ -144,22 +142,31 @@ func (h *Handler) storeMany(w http.ResponseWriter, r *http.Request) error {
 				break
 			}
 			total += line.Size
-			if err == nil && (len(results) == MaxNames || total > maxContent) {
+			if err == nil && (len(files) == MaxNames || total > maxContent) {
 				err = fmt.Errorf("%w: more than %d files or %d bytes of content in one call", ErrUsage, MaxNames, maxContent)
 			}
 			if err != nil {
 				return nil, err
 			}
-			result := new(StoredBriefly)
-			results = append(results, result)
-			all.Go(func() { *result = h.storeOne(r.Context(), line, content, options) })
+			files = append(files, line.put(content, options))
 		}
-		all.Wait()
-		for _, result := range results {
-			doc.Items = append(doc.Items, *result)
+		doc := storedMany{Schema: "dhtfs.stored.many/v1", Items: []StoredBriefly{}}
+		for _, r := range h.node.StoreMany(r.Context(), files) {
+			if r.Err != nil {
+				doc.Items = append(doc.Items, StoredBriefly{Error: h.describe(r.Err)})
+			} else {
+				doc.Items = append(doc.Items, storedOf(r.StoreResult, h.node.Label).Briefly())
+			}
 		}
 		return doc, nil
 	})
+}
+
+// put is the file that a line tells of, with the options that are common to all.
+func (l *putLine) put(content []byte, o node.StoreOptions) node.Put {
+	o.Op, o.Base = l.Op, l.Base
+	o.Mode, o.Modified = fs.FileMode(l.Mode).Perm(), l.Modified
+	return node.Put{Name: l.Name, Content: content, Options: o}
 }
 
 // readPut reads one content and the line before it; io.EOF when there is no more.
@@ -182,16 +189,6 @@ func readPut(in *bufio.Reader) (line putLine, content []byte, err error) {
 		return line, nil, fmt.Errorf("%w: read the files of the body: %s", ErrUsage, err.Error())
 	}
 	return line, content, nil
-}
-
-func (h *Handler) storeOne(ctx context.Context, line putLine, content []byte, o node.StoreOptions) StoredBriefly {
-	o.Op, o.Base, o.Size, o.Empty = line.Op, line.Base, line.Size, line.Size == 0
-	o.Mode, o.Modified = fs.FileMode(line.Mode).Perm(), line.Modified
-	result, err := h.node.Store(ctx, line.Name, bytes.NewReader(content), o)
-	if err != nil {
-		return StoredBriefly{Error: h.describe(err)}
-	}
-	return storedOf(result, h.node.Label).Briefly()
 }
 
 // Briefly is what of s a caller does not know already.
@@ -252,20 +249,15 @@ func (h *Handler) contents(w http.ResponseWriter, r *http.Request) error {
 	results := make(chan got)
 	go func() {
 		defer close(results)
-		var all errgroup.Group
-		all.SetLimit(atOnce)
-		for i, name := range request.Names {
-			all.Go(func() error {
-				g := h.contentOf(ctx, name, inline, request.Quorum)
-				g.line.Index = i
-				select {
-				case results <- g:
-				case <-ctx.Done():
-				}
-				return nil
-			})
-		}
-		_ = all.Wait() // none fails
+		o := node.FetchOptions{Quorum: request.Quorum, Lazy: true}
+		h.node.FetchMany(ctx, request.Names, o, inline, func(i int, f *node.Fetched, err error) {
+			g := h.gotOf(f, inline, err)
+			g.line.Index = i
+			select {
+			case results <- g:
+			case <-ctx.Done():
+			}
+		})
 	}()
 	err = sendAll(w, results)
 	cancel()
@@ -302,9 +294,8 @@ func writeLine(out *bufio.Writer, doc any) error {
 	return err
 }
 
-// contentOf fetches one of many.
-func (h *Handler) contentOf(ctx context.Context, name string, inline int64, quorum int) got {
-	fetched, err := h.node.Fetch(ctx, name, node.FetchOptions{Quorum: quorum, Lazy: true})
+// gotOf is what came of the fetch of one of many files.
+func (h *Handler) gotOf(fetched *node.Fetched, inline int64, err error) got {
 	if err != nil {
 		return got{line: gotLine{Error: h.describe(err)}}
 	}
