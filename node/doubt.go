@@ -208,7 +208,13 @@ func (n *Node) undoubting(name string, rule func(filestore.Register) (filestore.
 // knowledge is what this node may answer for a name that it has no record of, or
 // only one that it doubts.
 func (n *Node) knowledge(name string) register.Knowledge {
-	if r, err := n.store.Register(name); err != nil || r.Record != nil && n.doubts.has(name, r.Accepted) {
+	r, err := n.store.Register(name)
+	return n.knowledgeBy(name, err != nil || r.Record != nil && n.doubts.has(name, r.Accepted))
+}
+
+// knowledgeBy is knowledge where it is known whether there is a record that is doubted.
+func (n *Node) knowledgeBy(name string, doubted bool) register.Knowledge {
+	if doubted {
 		return register.Ignorant
 	}
 	return n.authority.knowledge(name)

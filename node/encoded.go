@@ -33,14 +33,15 @@ func (n *Node) onReadEncoded(m readRequest) (encodedAnswer, error) {
 	if err != nil {
 		return encodedAnswer{}, err
 	}
-	if r.Record != nil && n.doubts.has(m.Name, r.Accepted) {
+	doubted := r.Record != nil && n.doubts.has(m.Name, r.Accepted)
+	if doubted {
 		r = filestore.EncodedRegister{Promised: r.Promised}
 	}
 	known := filestore.Register{Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
 	if r.Record != nil {
 		known.Record = &filestore.Record{} // that there is one is all that the rule looks at
 	}
-	a := register.OnRead(known, n.knowledge(m.Name))
+	a := register.OnRead(known, n.knowledgeBy(m.Name, doubted))
 	return encodedAnswer{a.Status, a.Promised, a.Accepted, r.Record, a.Held, a.Vacant, n.settled.has(a.Accepted)}, nil
 }
 

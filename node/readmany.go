@@ -11,6 +11,7 @@ import (
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // Many names are read together: each machine gets one message about all of them that
@@ -54,7 +55,7 @@ type oneOfMany struct {
 	machine []MachineID   // the voters, as far as is known
 	asked   []MachineID
 	heard   heard
-	encoded []byte            // the last record that came,
+	encoded []byte            // the last record that was heard of,
 	record  *filestore.Record // decoded and checked
 	is      found             // confirmed: done
 	alone   bool              // it is not for here
@@ -87,10 +88,14 @@ func (n *Node) readMany(ctx context.Context, names []string, newOnes bool) []fou
 // readOneOfMany begins with what this node has itself.
 func (n *Node) readOneOfMany(ctx context.Context, name string) *oneOfMany {
 	o := &oneOfMany{name: name, heard: heard{}}
-	own, err := n.onRead(readRequest{Name: name})
+	own, err := n.onReadEncoded(readRequest{Name: name})
 	var p place
 	if err == nil {
 		p, err = n.placeNear(ctx, chord.KeyOf(name))
+	}
+	if err == nil && len(own.Record) > 0 {
+		o.encoded = own.Record
+		err = transfer.Unmarshal(own.Record, &o.record) // it was checked before it was accepted
 	}
 	if err != nil {
 		o.alone = true
@@ -98,8 +103,10 @@ func (n *Node) readOneOfMany(ctx context.Context, name string) *oneOfMany {
 	}
 	o.machine = machinesOf(p.group())
 	o.view.Voters.New = n.target(p, chord.KeyOf(name), nil)
-	if own.Record != nil || slices.Contains(o.machine, n.self()) {
-		o.take(n.self(), own)
+	if o.record != nil || slices.Contains(o.machine, n.self()) {
+		a := own.bare()
+		a.Record = o.record
+		o.take(n.self(), a)
 	}
 	return o
 }
