@@ -73,6 +73,9 @@ func TestCreateTellsEachWhatBecameOfIt(t *testing.T) {
 		another := creationOf("another", ballot(2), []byte("one"))
 		another.Name = "yet another"
 		empty := creationOf("empty", ballot(2), nil)
+		over := creationOf("known", ballot(3), []byte("two"))
+		decide := over.Decide
+		over.Decide = func(Register) (Register, error) { return decide(Register{}) }
 		rec := recordOf("empty", nil)
 		rec.SHA256 = Hash{1}
 		empty.Decide = func(Register) (Register, error) { return Register{Accepted: ballot(2), Record: &rec}, nil }
@@ -87,10 +90,11 @@ func TestCreateTellsEachWhatBecameOfIt(t *testing.T) {
 			creationOf("large", ballot(2), content(1, 64<<10+1)),
 			creationOf("new", ballot(3), []byte("two")),
 			creationOf("also new", ballot(2), []byte("three")),
+			over,
 		}
 		errs := s.Create(list)
 		for i, want := range []error{
-			nil, nil, ErrCollision, ErrBadName, refused, errNotNew, ErrCorrupt, errNotNew, ErrCorrupt, errNoMemory, nil, nil,
+			nil, nil, ErrCollision, ErrBadName, refused, errNotNew, ErrCorrupt, errNotNew, ErrCorrupt, errNoMemory, nil, nil, errNotNew,
 		} {
 			switch {
 			case want != nil:

@@ -230,6 +230,21 @@ var table = []mutant{
 		"./node", "TestSmallDamage",
 	},
 	{
+		"a small content that is created must match its record", "filestore/create.go",
+		"!isContent(c.Content, r)", "false && !isContent(c.Content, r)",
+		"./filestore", "TestCreateTellsEachWhatBecameOfIt",
+	},
+	{
+		"a name that is created is new", "filestore/create.go",
+		"c.old.Record != nil || r == nil", "r == nil",
+		"./filestore", "TestCreateTellsEachWhatBecameOfIt",
+	},
+	{
+		"a file that is not ours is not created over", "filestore/create.go",
+		"s.inTheWay(c.visible, c.old); err != nil", "s.inTheWay(c.visible, c.old); err != nil && false",
+		"./filestore", "TestCreateTellsEachWhatBecameOfIt",
+	},
+	{
 		"a small file is checked when it is read in one look", "filestore/install.go",
 		"sha256.Sum256(content) == sum { //", "sha256.Sum256(content) != Hash{} { //",
 		"./filestore", "TestReadSmall",
