@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"runtime/debug"
@@ -19,15 +20,10 @@ import (
 	"github.com/dhtfs/dhtfs/node/watch"
 )
 
-// How the garbage collector works, unless GOMEMLIMIT and GOGC say otherwise. What lives
-// for long is a few MiB, so that by default it would run every few MiB that a busy node
-// uses: it may leave three times what is alive, as long as all is below the limit, where
-// it begins to try harder. What is not Go's, such as the program and the mapped table,
-// takes some 40 MiB more.
-const (
-	memoryLimit    = 56 << 20
-	garbagePercent = 300
-)
+// memoryLimit is where the garbage collector begins to try harder, unless
+// GOMEMLIMIT says otherwise. What it does not count, the program itself and the
+// mapped table, takes some 40 MiB more.
+const memoryLimit = 48 << 20
 
 func newDaemonCommand(a *app) *cobra.Command {
 	var o nodeOptions
@@ -52,11 +48,8 @@ func runDaemon(ctx context.Context, a *app, cmd *cobra.Command, o *nodeOptions) 
 		return err
 	}
 	defer unlock()
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOMEMLIMIT") == "" && debug.SetMemoryLimit(-1) == math.MaxInt64 {
 		debug.SetMemoryLimit(memoryLimit)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(garbagePercent)
 	}
 	membership, _, err := foundIfNone(a.paths, o)
 	if err != nil {
