@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/internal/bubble"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
 )
@@ -203,7 +204,7 @@ func TestManyFilesWithoutOneOfTheVoters(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
 				r.Settled()
-				old := puts("old", 40)
+				old := puts("old", bubble.Fewer(40))
 				storeAll(t, r, r.Members[0], old, 3)
 				time.Sleep(2 * time.Minute) // contents are in their files alone
 				m := r.Members[3]
@@ -213,7 +214,7 @@ func TestManyFilesWithoutOneOfTheVoters(t *testing.T) {
 					fetchAll(t, by, old)
 					assert.Less(t, time.Since(start), 20*time.Second, "fetched")
 					start = time.Now()
-					files := puts(fmt.Sprint("new", i, "/"), 40)
+					files := puts(fmt.Sprint("new", i, "/"), bubble.Fewer(40))
 					storeAll(t, r, by, files, 2)
 					assert.Less(t, time.Since(start), 25*time.Second, "stored")
 					fetchAll(t, by, files)
@@ -229,7 +230,7 @@ func TestManyFilesWithoutOneOfTheVoters(t *testing.T) {
 // A content that is damaged where it is read first comes from elsewhere, and is healed.
 func TestDamageAmongManyFiles(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 5, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
-		files := puts("file", 30)
+		files := puts("file", bubble.Fewer(30))
 		storeAll(t, r, r.Members[0], files, 3)
 		time.Sleep(2 * time.Minute)
 		for i, f := range files[1:] {
