@@ -17,8 +17,6 @@ type Creation struct {
 	// Decide is Update's f: it makes of the register one with a live record of Content
 	// where there was none, or fails.
 	Decide func(Register) (Register, error)
-
-	err error // what came of it
 }
 
 var (
@@ -40,9 +38,11 @@ func (s *Store) Create(list []Creation) []error {
 		return errs
 	}
 	defer s.end()
+	all := make([]*creating, len(list))
 	pass := make([]*creating, 0, len(list))
 	for i := range list {
 		c := &creating{Creation: &list[i]}
+		all[i] = c
 		if c.visible, c.err = s.visible(c.Name); c.err == nil {
 			pass = append(pass, c)
 		}
@@ -50,8 +50,8 @@ func (s *Store) Create(list []Creation) []error {
 	for len(pass) > 0 {
 		pass = s.createApart(pass)
 	}
-	for i, c := range list {
-		if errs[i] = c.err; c.err != nil {
+	for i, c := range all {
+		if c.err != nil {
 			errs[i] = fmt.Errorf("create: %w", c.err)
 		}
 	}
@@ -64,6 +64,7 @@ type creating struct {
 	visible  string
 	old, new *entry
 	stage    *Stage
+	err      error // what came of it
 }
 
 // createApart deals with those of some creations that have a gate each, and returns

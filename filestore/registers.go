@@ -155,13 +155,10 @@ func (s *Store) EncodedRegister(name string) (EncodedRegister, error) {
 	}
 	key := registerKey(name)
 	value, err := s.tab.get(key)
-	var r EncodedRegister
-	switch {
-	case err != nil:
-		err = s.fail(fmt.Errorf("read register: %w", err))
-	default:
-		r, err = s.encodedRegister(key, value)
+	if err != nil {
+		return EncodedRegister{}, fmt.Errorf("register: %w", s.fail(fmt.Errorf("read register: %w", err)))
 	}
+	r, err := s.encodedRegister(key, value)
 	if err != nil {
 		return EncodedRegister{}, fmt.Errorf("register: %w", err)
 	}

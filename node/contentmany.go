@@ -74,8 +74,7 @@ func (n *Node) readContents(ctx context.Context, from map[MachineID][]wanted, ta
 	defer cancel()
 	read := func(m MachineID, list []wanted) {
 		for first := range inMessages(list) {
-			p := part{from: m, of: first}
-			p.contents, _ = n.contentsAt(ctx, m, first)
+			p := part{from: m, of: first, contents: n.contentsAt(ctx, m, first)}
 			list = list[len(first):]
 			p.last = len(list) == 0
 			select {
@@ -139,7 +138,7 @@ func inMessages(list []wanted) func(yield func([]wanted) bool) {
 
 // contentsAt reads small contents at one machine. Those that it does not give, or
 // that are damaged, are nil.
-func (n *Node) contentsAt(ctx context.Context, m MachineID, of []wanted) ([][]byte, error) {
+func (n *Node) contentsAt(ctx context.Context, m MachineID, of []wanted) [][]byte {
 	contents := make([][]byte, len(of))
 	if m == n.self() {
 		for i, w := range of {
@@ -147,7 +146,7 @@ func (n *Node) contentsAt(ctx context.Context, m MachineID, of []wanted) ([][]by
 				contents[i] = raw
 			}
 		}
-		return contents, nil
+		return contents
 	}
 	req := contentsRequest{Of: make([]contentRequest, len(of))}
 	for i, w := range of {
@@ -156,11 +155,13 @@ func (n *Node) contentsAt(ctx context.Context, m MachineID, of []wanted) ([][]by
 	var reply contentsReply
 	ctx, cancel := context.WithTimeout(ctx, 2*contentsLimit)
 	defer cancel()
-	if err := n.net.Call(ctx, n.members.peer(m), callContents, req, &reply); err != nil {
-		return contents, err
+	err := n.net.Call(ctx, n.members.peer(m), callContents, req, &reply)
+	if err == nil && len(reply.Chunks) != len(of) {
+		err = fmt.Errorf("%w: %d answers about %d contents", errBadReply, len(reply.Chunks), len(of))
 	}
-	if len(reply.Chunks) != len(of) {
-		return contents, fmt.Errorf("%w: %d answers about %d contents", errBadReply, len(reply.Chunks), len(of))
+	if err != nil {
+		n.log.Debug("contents do not come together", "peer", n.members.label(m), "err", err)
+		return contents
 	}
 	for i, chunk := range reply.Chunks {
 		if raw, err := n.unpackSmall(of[i].record, chunk, n.coding.decode.View); err == nil {
@@ -169,5 +170,5 @@ func (n *Node) contentsAt(ctx context.Context, m MachineID, of []wanted) ([][]by
 			n.log.Debug("a content does not come with others", "name", of[i].record.Name, "peer", n.members.label(m), "err", err)
 		}
 	}
-	return contents, nil
+	return contents
 }
