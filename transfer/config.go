@@ -103,10 +103,10 @@ type Config struct {
 	Stagger time.Duration
 
 	// MaxStrangers bounds the connections whose first bytes are awaited. Each takes
-	// a few KiB. 1,024, or an eighth of the file descriptors if that is less.
+	// a few KiB. 512, or an eighth of the file descriptors if that is less.
 	MaxStrangers int
 	// MaxHandshakes bounds handshakes under way, joins included. Each takes some
-	// tens of KiB. 256, or an eighth of the file descriptors if that is less. Who
+	// tens of KiB. 128, or an eighth of the file descriptors if that is less. Who
 	// comes to a full house of strangers takes the place of one of those of whose
 	// network there are most.
 	MaxHandshakes int
@@ -153,8 +153,8 @@ func (c *Config) setDefaults() {
 	orElse(&c.CallTimeout, 30*time.Second)
 	orElse(&c.Stagger, 250*time.Millisecond)
 	files := MaxOpenFiles()
-	orElse(&c.MaxStrangers, min(1024, files/8))
-	orElse(&c.MaxHandshakes, min(256, files/8))
+	orElse(&c.MaxStrangers, min(512, files/8))
+	orElse(&c.MaxHandshakes, min(128, files/8))
 	orElse(&c.MaxConns, min(4096, files/2))
 	orElse(&c.MaxPeerConns, 64)
 	orElse(&c.MaxCalls, 128)

@@ -37,7 +37,7 @@ func newDoor(cfg Config) *door {
 	return &door{
 		waiting: newCrowd(cfg.MaxStrangers), shaking: newCrowd(cfg.MaxHandshakes),
 		turns:    newThrottle(),
-		joins:    make(chan struct{}, max(1, cfg.MaxHandshakes/8)),
+		joins:    make(chan struct{}, max(1, cfg.MaxHandshakes/4)),
 		maxConns: cfg.MaxConns, maxPeerConns: cfg.MaxPeerConns,
 		inside: make(map[MachineID]*visitor),
 	}
