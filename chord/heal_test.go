@@ -1,6 +1,7 @@
 package chord
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -103,6 +104,25 @@ func TestPartitionsHeal(t *testing.T) {
 			h.side = 0
 		}
 		worst = max(worst, w.mustHeal(30*time.Second, "split"))
+	}
+	t.Logf("healed within %v", worst)
+}
+
+// In a large ring each position seldom tries reunion: the ring as a whole, and the few
+// of a small part, often enough.
+func TestPartitionsOfALargeRingHeal(t *testing.T) {
+	var worst time.Duration
+	for _, seed := range simSeeds(t, 8) {
+		w := settled(t, seed, 4, 200, 1)
+		few := []int{1, 2, 5, 100}[seed%4]
+		for _, h := range w.hosts[:few] {
+			h.side = 1
+		}
+		w.run(time.Minute)
+		for _, h := range w.hosts {
+			h.side = 0
+		}
+		worst = max(worst, w.mustHeal(30*time.Second, fmt.Sprint("split of ", few)))
 	}
 	t.Logf("healed within %v", worst)
 }

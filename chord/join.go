@@ -25,10 +25,27 @@ func (m *machine) join(vias []Peer) {
 	}
 }
 
+// reunionSize is the size of a ring beyond which each of its positions tries reunion
+// less often, so that the ring as a whole tries as often as one of that size: four
+// times a tick, which is enough to meet the other part of a split ring at once.
+const reunionSize = 16
+
+// reunionIn reports whether reunion is to be tried in a tick: while alone in each.
+func (m *machine) reunionIn(tick int) bool {
+	if m.alone() {
+		return true
+	}
+	every := reuniteEvery
+	if size := m.estimate(); size > reunionSize {
+		every = int(min(reuniteEvery*size/reunionSize, reuniteSeldom))
+	}
+	return tick%every == 0
+}
+
 // reunite asks a remembered peer that is no neighbour, through its own ring, who
-// follows us. While alone it does so every tick.
+// follows us.
 func (m *machine) reunite(vias []Peer) {
-	if m.reuniting != nil || m.breaks.noReunion || (m.ticks%reuniteEvery != 0 && !m.alone()) {
+	if m.reuniting != nil || m.breaks.noReunion || !m.reunionIn(m.ticks) {
 		return
 	}
 	for _, via := range vias {

@@ -76,8 +76,9 @@ type message struct {
 
 // Every so many ticks.
 const (
-	reuniteEvery = 4
-	fingerEvery  = 4
+	reuniteEvery  = 4 // or less often in a large ring, see reunionInterval
+	reuniteSeldom = 64
+	fingerEvery   = 4
 )
 
 func newMachine(self Peer, want int, mayFound bool) *machine {
@@ -87,8 +88,11 @@ func newMachine(self Peer, want int, mayFound bool) *machine {
 	}
 }
 
+// wantsVias reports whether the next tick has use for remembered peers.
+func (m *machine) wantsVias() bool { return !m.left && (!m.placed || m.reunionIn(m.ticks+1)) }
+
 // tick does what is due once a stabilize interval. vias are remembered peers in
-// random order, none of them this position.
+// random order, none of them this position; see wantsVias.
 func (m *machine) tick(vias []Peer) {
 	switch {
 	case m.left:

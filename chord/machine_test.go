@@ -157,6 +157,26 @@ func TestReunionAsksNoNeighbour(t *testing.T) {
 	assert.Equal(t, at(0x80), only(t, m).to, "at every tick while alone")
 }
 
+// The larger the ring, the less often each of its positions tries.
+func TestReunionInALargeRing(t *testing.T) {
+	tries := func(list ...Peer) int {
+		m := member(list[len(list)-1], list...)
+		count := 0
+		for range 10 * reuniteSeldom {
+			if m.wantsVias() {
+				count++
+			}
+			m.ticks++
+		}
+		return count
+	}
+	near := func(b byte) Peer { return Peer{ID: ID{0x10, b}, Machine: at(b).Machine} }
+	assert.Equal(t, 160, tries(ats(0x20, 0x30)...), "a ring of three")
+	assert.Equal(t, 160, tries(ats(0x20, 0x40, 0x60)...), "about a dozen")
+	assert.InDelta(t, 40, tries(ats(0x14, 0x18, 0x1c)...), 10, "about sixty")
+	assert.Equal(t, 10, tries(near(1), near(2), near(3)), "thousands")
+}
+
 func TestFarewellNamesNoOwnPosition(t *testing.T) {
 	own := Peer{ID: ID{0x15}, Machine: at(0x10).Machine}
 	m := member(at(0xf0), own, at(0x20), at(0xf0))

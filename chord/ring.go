@@ -117,7 +117,13 @@ func (r *Ring) ticker(ctx context.Context, m *machine) {
 			return
 		case <-timer.C:
 		}
-		r.with(m, func() { m.tick(r.vias(m)) })
+		r.with(m, func() {
+			var vias []Peer
+			if m.wantsVias() {
+				vias = r.vias(m)
+			}
+			m.tick(vias)
+		})
 		r.mu.Lock()
 		next := jittered(r.stabilize, r.rng)
 		r.mu.Unlock()
