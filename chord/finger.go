@@ -28,6 +28,7 @@ func (m *machine) fixFinger() {
 	}
 	m.fixing = newSearch(start, 1, m.self.ID)
 	likely, closer := m.leads(start)
+	m.fixing.add(optional(m.fingers[m.nextFinger]), true) // one message, if it is still right
 	m.fixing.add(likely, true)
 	m.fixing.add(closer, false)
 	m.pursue(m.fixing)

@@ -177,6 +177,33 @@ func TestReunionInALargeRing(t *testing.T) {
 	assert.Equal(t, 10, tries(near(1), near(2), near(3)), "thousands")
 }
 
+// A finger that is still right costs one message; one that is not leads on.
+func TestFingerIsAskedFirst(t *testing.T) {
+	m := member(at(0xf0), ats(0x20, 0x30, 0x40)...)
+	m.fingers[Bits-1] = new(at(0xa0)) // of 0x90
+	m.fixFinger()
+	asked := only(t, m)
+	assert.Equal(t, at(0xa0), asked.to)
+	m.answered(asked.token, Reply{From: at(0xa0), Mine: true})
+	assert.Empty(t, m.take())
+	assert.Nil(t, m.fixing)
+	assert.Equal(t, at(0xa0), *m.fingers[Bits-1])
+
+	m.nextFinger = Bits - 1
+	m.fixFinger()
+	m.answered(only(t, m).token, Reply{From: at(0xa0), Predecessor: new(at(0x98))})
+	asked = only(t, m)
+	assert.Equal(t, at(0x98), asked.to, "who has come between")
+	m.answered(asked.token, Reply{From: at(0x98), Mine: true})
+	assert.Equal(t, at(0x98), *m.fingers[Bits-1])
+
+	m.nextFinger = Bits - 1
+	m.fixFinger()
+	m.failed(only(t, m).token)
+	assert.Equal(t, at(0x40), only(t, m).to, "the nearest before it")
+	assert.Nil(t, m.fingers[Bits-1])
+}
+
 func TestFarewellNamesNoOwnPosition(t *testing.T) {
 	own := Peer{ID: ID{0x15}, Machine: at(0x10).Machine}
 	m := member(at(0xf0), own, at(0x20), at(0xf0))
