@@ -26,9 +26,9 @@ func (m *machine) join(vias []Peer) {
 }
 
 // reunionSize is the size of a ring beyond which each of its positions tries reunion
-// less often, so that the ring as a whole tries as often as one of that size: four
+// less often, so that the ring as a whole tries as often as one of that size: two
 // times a tick, which is enough to meet the other part of a split ring at once.
-const reunionSize = 16
+const reunionSize = 8
 
 // reunionIn reports whether reunion is to be tried in a tick: while alone in each.
 func (m *machine) reunionIn(tick int) bool {

@@ -172,8 +172,8 @@ func TestReunionInALargeRing(t *testing.T) {
 	}
 	near := func(b byte) Peer { return Peer{ID: ID{0x10, b}, Machine: at(b).Machine} }
 	assert.Equal(t, 160, tries(ats(0x20, 0x30)...), "a ring of three")
-	assert.Equal(t, 160, tries(ats(0x20, 0x40, 0x60)...), "about a dozen")
-	assert.InDelta(t, 40, tries(ats(0x14, 0x18, 0x1c)...), 10, "about sixty")
+	assert.Equal(t, 160, tries(ats(0x30, 0x50, 0x80)...), "about seven")
+	assert.InDelta(t, 22, tries(ats(0x14, 0x18, 0x1c)...), 6, "about sixty")
 	assert.Equal(t, 10, tries(near(1), near(2), near(3)), "thousands")
 }
 

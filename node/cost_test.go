@@ -159,3 +159,17 @@ func TestCostOfOneDifference(t *testing.T) {
 		})
 	}
 }
+
+// A quiet ring mostly talks over connections that it has, however large it is.
+func TestAQuietRingShakesFewHands(t *testing.T) {
+	size := bubble.Fewer(60)
+	ringtest.Test(t, ringtest.Options{Nodes: size, AtOnce: true}, func(t *testing.T, r *ringtest.Ring) {
+		r.Ready(r.Members...)
+		time.Sleep(3 * time.Minute)
+		before := r.Net.Made()
+		time.Sleep(4 * time.Minute)
+		each := float64(r.Net.Made()-before) / float64(size) / 4
+		t.Logf("%d members: %.1f new connections a minute and member", size, each)
+		assert.Less(t, each, 8.0)
+	})
+}

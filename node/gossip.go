@@ -119,22 +119,41 @@ func (n *Node) noteRefusal(err error) {
 	}
 }
 
+// gossipPartners are the members that can be told, in random order: one whose address
+// is not known yet is the one that has to tell us. One that does not answer is made up
+// for by the next. Unless it may be anyone, those come first that a handshake is saved with:
+// neighbours and fingers, which the news of a ring spreads along as well.
+func (n *Node) gossipPartners(anyone bool) []MachineID {
+	others := n.members.addressed()
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	if anyone {
+		return others
+	}
+	var near, far []MachineID
+	for _, m := range others {
+		if n.net.Connected(m) {
+			near = append(near, m)
+		} else {
+			far = append(far, m)
+		}
+	}
+	return append(near, far...)
+}
+
 // runGossip compares member sets on a schedule, and with several others at once
 // after a change.
 func (n *Node) runGossip(ctx context.Context) error {
-	for {
-		fanout := 1
+	for round := 0; ; {
+		fanout, anyone := gossipFanout, true
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-n.wake.gossip:
-			fanout = gossipFanout
 		case <-time.After(jitter(gossipEvery)):
+			fanout, anyone = 1, round%gossipAfar == 0
+			round++
 		}
-		// A member whose address is not known yet cannot be told: it is the one
-		// that has to tell us. One that does not answer is made up for by another.
-		others := n.members.addressed()
-		rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+		others := n.gossipPartners(anyone)
 		for _, m := range others[:min(2*fanout, len(others))] {
 			if err := n.gossip(ctx, m); err != nil {
 				n.log.Debug("could not compare members", "peer", n.members.label(m), "err", err)

@@ -18,6 +18,7 @@ import (
 const (
 	gossipEvery  = 10 * time.Second
 	gossipFanout = 3
+	gossipAfar   = 4                // one in so many times with any member, else with one that is connected
 	tellAtOnce   = 64               // members that are told at once that one is out
 	leavingFor   = 30 * time.Second // how long a member that said it is leaving is believed; it repeats it
 )

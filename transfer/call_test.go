@@ -35,7 +35,9 @@ func TestCall(t *testing.T) {
 		}}, nil)
 		a := r.start("a", echo, nil)
 		var got string
+		assert.False(t, a.Connected(b.peer.Machine))
 		require.NoError(t, a.Call(t.Context(), b.peer, 7, "hello", &got))
+		assert.True(t, a.Connected(b.peer.Machine))
 		assert.Equal(t, "a 7 hello test", got)
 		require.NoError(t, a.Call(t.Context(), b.peer, 8, "again", nil))
 		assert.EqualValues(t, 1, b.accepted.Load(), "one connection serves all calls")

@@ -81,14 +81,30 @@ func (e *Endpoint) Disconnect(machine MachineID) {
 // RTT returns the smoothed round trip to a machine on the control connection; ok
 // is false when none was measured.
 func (e *Endpoint) RTT(machine MachineID) (rtt time.Duration, ok bool) {
-	e.mu.Lock()
-	p := e.peers[peerKey{machine: machine}]
-	e.mu.Unlock()
+	p := e.known(machine)
 	if p == nil {
 		return 0, false
 	}
 	rtt = time.Duration(p.rtt.Load())
 	return rtt, rtt > 0
+}
+
+// Connected reports whether a call to a machine has a connection to go on already.
+func (e *Endpoint) Connected(machine MachineID) bool {
+	p := e.known(machine)
+	if p == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.control != nil
+}
+
+// known returns the state kept for a machine, if there is any.
+func (e *Endpoint) known(machine MachineID) *peer {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.peers[peerKey{machine: machine}]
 }
 
 // hello returns this side's first frame.
