@@ -10,13 +10,13 @@ import (
 )
 
 // How many handshakes are begun in a second, and how many at once after a pause.
-// One takes about a millisecond of a processor, so that strangers can have a twentieth
+// One takes about a millisecond of a processor, so that strangers can have some hundredths
 // of one. A network that a member came from may have hundreds of them, behind one
 // address, that all come back at once.
 const (
 	familiarRate, familiarBurst = 50, 300 // from one network that a member came from
 	strangeRate, strangeBurst   = 10, 60  // from any other
-	strangersRate               = 50      // from all others together
+	strangersRate               = 30      // from all others together
 	strangersBurst              = 300
 	maxTurn                     = time.Second
 	maxNetworks                 = 4096 // of each kind, the latest, are remembered at least

@@ -21,7 +21,7 @@ import (
 // pause, and so many a second.
 const (
 	stormBurst = 300
-	stormRate  = 50
+	stormRate  = 30
 )
 
 // firstRecord is what a TLS client says first. Whoever gets it has to compute a key
