@@ -14,7 +14,8 @@ import (
 // osDisk is a directory of the operating system, reached through os.Root.
 type osDisk struct {
 	dir  string
-	root *os.Root // while it is locked
+	root *os.Root // while it is locked, as is
+	base *os.File // the directory, for readBeneath
 }
 
 // OSDisk returns the Disk that is the directory dir, which Open makes if it is
@@ -37,8 +38,13 @@ func (d *osDisk) lock() (func(), error) {
 	if err != nil {
 		return nil, errors.Join(err, l.Unlock())
 	}
-	d.root = root
+	base, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close(), l.Unlock())
+	}
+	d.root, d.base = root, base
 	return func() {
+		_ = base.Close()
 		_ = root.Close()
 		_ = l.Unlock()
 	}, nil

@@ -185,6 +185,24 @@ func (f *Fetched) Read(p []byte) (int, error) {
 	return k, nil
 }
 
+// ReadAll returns the rest of the content, for which there is room in memory. What has
+// come as a whole is not copied.
+func (f *Fetched) ReadAll() ([]byte, error) {
+	if len(f.rest) == 0 && f.at < f.end {
+		if err := f.fill(); err != nil {
+			return nil, err
+		}
+	}
+	if _, whole := f.pull.current.(*wholeSource); whole && f.at == f.end {
+		all := f.rest
+		f.rest = nil
+		return all, nil
+	}
+	all := make([]byte, int64(len(f.rest))+f.end-f.at)
+	_, err := io.ReadFull(f, all)
+	return all, err
+}
+
 // WriteTo writes the rest of the content, chunk by chunk.
 func (f *Fetched) WriteTo(w io.Writer) (int64, error) {
 	var total int64

@@ -129,7 +129,9 @@ func FetchMany(ctx context.Context, m *Member, names []string, o node.FetchOptio
 	all := make([]Fetched, len(names))
 	m.FetchMany(ctx, names, o, 64<<10, func(i int, f *node.Fetched, err error) {
 		if all[i].Err = err; err == nil {
-			all[i].Content, all[i].File, all[i].Err = readAll(f)
+			all[i].File = f.File()
+			all[i].Content, all[i].Err = f.ReadAll()
+			all[i].Err = errors.Join(all[i].Err, f.Close())
 		}
 	})
 	return all

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/dhtfs/dhtfs/node"
@@ -88,7 +89,8 @@ type Got struct {
 }
 
 // FetchMany fetches up to MaxNames files of up to inline bytes each and hands them
-// over in the order in which they come. An error of yield ends it.
+// over in the order in which they come; a content is yield's until it returns. An error of
+// yield ends it.
 func (c *Client) FetchMany(ctx context.Context, names []string, o node.FetchOptions, inline int64, yield func(Got) error) error {
 	raw, err := json.Marshal(manyRequest{Names: names, Inline: inline, Quorum: o.Quorum})
 	if err != nil {
@@ -100,8 +102,9 @@ func (c *Client) FetchMany(ctx context.Context, names []string, o node.FetchOpti
 	}
 	defer func() { _ = response.Body.Close() }()
 	in := bufio.NewReaderSize(response.Body, 64<<10)
+	var content []byte // of one at a time
 	for {
-		g, end, err := readGot(in, names)
+		g, end, err := readGot(in, names, content)
 		switch {
 		case err != nil && (errors.Is(err, ErrInternal)):
 			return err
@@ -113,11 +116,13 @@ func (c *Client) FetchMany(ctx context.Context, names []string, o node.FetchOpti
 		if err := yield(g); err != nil {
 			return err
 		}
+		content = g.Content[:0]
 	}
 }
 
-// readGot reads a content and the line before it; end when that was the last.
-func readGot(in *bufio.Reader, names []string) (g Got, end bool, err error) {
+// readGot reads a content, into the room of an earlier one, and the line before it; end
+// when that was the last.
+func readGot(in *bufio.Reader, names []string, room []byte) (g Got, end bool, err error) {
 	raw, err := in.ReadSlice('\n')
 	if err != nil {
 		return g, false, err
@@ -139,7 +144,7 @@ func readGot(in *bufio.Reader, names []string) (g Got, end bool, err error) {
 			Confirmed: f.Confirmed, Forced: f.Forced,
 		}
 	}
-	g.Content = make([]byte, line.Length)
+	g.Content = slices.Grow(room, int(line.Length))[:line.Length]
 	_, err = io.ReadFull(in, g.Content)
 	return g, false, err
 }

@@ -306,8 +306,7 @@ func (h *Handler) gotOf(fetched *node.Fetched, inline int64, err error) got {
 		g.line.Later = true
 		return g
 	}
-	g.content = make([]byte, doc.Size)
-	if _, err := io.ReadFull(fetched, g.content); err != nil {
+	if g.content, err = fetched.ReadAll(); err != nil {
 		return got{line: gotLine{Error: h.describe(err)}}
 	}
 	g.line.Length, g.line.From = doc.Size, slices.Clone(fetched.From())

@@ -31,6 +31,7 @@ func collect(t *testing.T, client *Client, names []string, inline int64) map[str
 	t.Helper()
 	all := map[string]Got{}
 	require.NoError(t, client.FetchMany(t.Context(), names, node.FetchOptions{}, inline, func(g Got) error {
+		g.Content = slices.Clone(g.Content)
 		all[names[g.Index]] = g
 		return nil
 	}))
