@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/dhtfs/dhtfs/chord"
 	"github.com/dhtfs/dhtfs/filestore"
@@ -52,9 +53,10 @@ func (n *Node) fetchedOf(ctx context.Context, f found, o FetchOptions) (*Fetched
 	if o.Length > 0 && o.Length < end-o.Offset {
 		end = o.Offset + o.Length
 	}
+	here := sync.OnceValue(func() bool { return !f.notHere && n.store.Holds(rec.Name, rec.SHA256) })
 	x := &Fetched{
-		file: File{Record: *rec, Key: chord.KeyOf(rec.Name), Role: n.role(rec), Want: rec.Wanted(), Confirmed: f.confirmed},
-		pull: pull{node: n, ctx: ctx, record: *rec, sources: untried(n.rank(rec, f.holders)), next: o.Offset / filestore.ChunkSize},
+		file: File{Record: *rec, Key: chord.KeyOf(rec.Name), Role: n.roleIf(rec, here), Want: rec.Wanted(), Confirmed: f.confirmed},
+		pull: pull{node: n, ctx: ctx, record: *rec, sources: untried(n.rankIf(rec, f.holders, here)), next: o.Offset / filestore.ChunkSize},
 		at:   o.Offset, end: end,
 	}
 	x.pull.last, x.pull.gauge.wanted = int64(filestore.ChunkCount(end)), true
@@ -110,7 +112,12 @@ func (n *Node) checkReadQuorum(asked int) error {
 // rank orders those who may have a record's content: this node, those that said
 // they hold it by their round trip, then the other voters.
 func (n *Node) rank(rec *filestore.Record, holders []MachineID) []MachineID {
-	if !slices.Contains(holders, n.self()) && n.store.Holds(rec.Name, rec.SHA256) {
+	return n.rankIf(rec, holders, func() bool { return n.store.Holds(rec.Name, rec.SHA256) })
+}
+
+// rankIf is rank where here reports whether this node holds the content.
+func (n *Node) rankIf(rec *filestore.Record, holders []MachineID, here func() bool) []MachineID {
+	if !slices.Contains(holders, n.self()) && here() {
 		holders = append(slices.Clone(holders), n.self()) // it was not among the first to say so
 	}
 	cost := func(m MachineID) int64 {

@@ -18,6 +18,7 @@ type found struct {
 	confirmed bool
 	silent    bool        // too few of the voters answered
 	holders   []MachineID // that said they hold the content, in no order
+	notHere   bool        // this node had no record of it
 }
 
 // live returns the record unless the name is not stored.

@@ -55,6 +55,7 @@ type oneOfMany struct {
 	machine []MachineID   // the voters, as far as is known
 	asked   []MachineID
 	heard   heard
+	notHere bool              // this node has no record
 	encoded []byte            // the last record that was heard of,
 	record  *filestore.Record // decoded and checked
 	is      found             // confirmed: done
@@ -101,6 +102,7 @@ func (n *Node) readOneOfMany(ctx context.Context, name string) *oneOfMany {
 		o.alone = true
 		return o
 	}
+	o.notHere = o.record == nil
 	o.machine = machinesOf(p.group())
 	o.view.Voters.New = n.target(p, chord.KeyOf(name), nil)
 	if o.record != nil || slices.Contains(o.machine, n.self()) {
@@ -137,9 +139,9 @@ func (o *oneOfMany) concluded() bool {
 		if !ok || r.OnAnswer(m, a) != register.Decided {
 			continue
 		}
-		o.is = found{view: o.view, confirmed: true}
+		o.is = found{view: o.view, confirmed: true, notHere: o.notHere}
 		if rec, at := r.Record(); rec != nil {
-			o.is = found{record: rec, view: register.ViewOf(rec, at), confirmed: true, holders: r.Holders()}
+			o.is.record, o.is.view, o.is.holders = rec, register.ViewOf(rec, at), r.Holders()
 		}
 		return true
 	}

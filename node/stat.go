@@ -105,6 +105,11 @@ func (n *Node) findBy(ctx context.Context, name string, need int) (found, error)
 
 // role is this node's part in keeping a file.
 func (n *Node) role(rec *filestore.Record) Role {
+	return n.roleIf(rec, func() bool { return n.store.Holds(rec.Name, rec.SHA256) })
+}
+
+// roleIf is role where here reports whether this node holds the content.
+func (n *Node) roleIf(rec *filestore.Record, here func() bool) Role {
 	key := chord.KeyOf(rec.Name)
 	for _, p := range n.ring.Positions() {
 		if p.Predecessor == nil && len(p.Successors) == 0 ||
@@ -115,7 +120,7 @@ func (n *Node) role(rec *filestore.Record) Role {
 	switch {
 	case slices.Contains(rec.Voters.New, n.self()):
 		return Replica
-	case n.store.Holds(rec.Name, rec.SHA256):
+	case here():
 		return Copy
 	}
 	return None

@@ -49,6 +49,31 @@ func TestCall(t *testing.T) {
 	})
 }
 
+// The memory of an answer is used again, and never while somebody has the answer.
+func TestLargeAnswersStayAsTheyCame(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *ring) {
+		answer := func(i int) []byte { return bytes.Repeat([]byte{byte(i), byte(i >> 8), 1}, 5_000+i*977%60_000) }
+		b := r.start("b", handler{call: func(_ context.Context, _ Remote, _ uint16, payload []byte) (any, error) {
+			var i int
+			err := Unmarshal(payload, &i)
+			return answer(i), err
+		}}, nil)
+		a := r.start("a", echo, nil)
+		got := make([][]byte, 400)
+		for round := range 10 {
+			var all sync.WaitGroup
+			for k := range 40 {
+				i := 40*round + k
+				all.Go(func() { assert.NoError(t, a.Call(t.Context(), b.peer, 1, i, &got[i])) })
+			}
+			all.Wait()
+		}
+		for i := range got {
+			require.True(t, bytes.Equal(answer(i), got[i]), i)
+		}
+	})
+}
+
 func TestAnyMemberWillDo(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *ring) {
 		b := r.start("b", echo, nil)

@@ -34,8 +34,8 @@ type control struct {
 }
 
 type answer struct {
-	payload []byte
-	err     error
+	frame []byte
+	err   error
 }
 
 func newControl(l *link, e *Endpoint, p *peer) *control {
@@ -74,19 +74,48 @@ func (e *Endpoint) Call(ctx context.Context, to Peer, kind uint16, req, resp any
 		if err != nil {
 			return notSent{err}
 		}
-		reply, sent, err := c.call(ctx, kind, payload)
+		frame, sent, err := c.call(ctx, kind, payload)
 		if err != nil && !sent && errors.Is(err, ErrUnreachable) && ctx.Err() == nil {
 			continue // it had ended before the call began
 		}
-		if err != nil || resp == nil {
-			return err
+		if err == nil && resp != nil {
+			err = Unmarshal(frame[replyHeader:], resp) // which copies what it takes
 		}
-		return Unmarshal(reply, resp)
+		recycle(frame)
+		return err
 	}
 }
 
-// call makes one call; sent tells whether the peer can have seen it.
-func (c *control) call(ctx context.Context, kind uint16, payload []byte) (reply []byte, sent bool, err error) {
+// replies are frames of large answers that were decoded, as room for those to come: many
+// small files are fetched by megabytes of them.
+var replies sync.Pool // of *[]byte
+
+const (
+	largeReply = 16 << 10
+	maxKept    = 512 << 10
+)
+
+// roomForReply returns memory for a frame of n bytes, if there is some.
+func roomForReply(n int) []byte {
+	if n < largeReply || n > maxKept {
+		return nil
+	}
+	room, _ := replies.Get().(*[]byte)
+	if room == nil {
+		return nil
+	}
+	return *room
+}
+
+func recycle(frame []byte) {
+	if c := cap(frame); c >= largeReply && c <= maxKept {
+		replies.Put(&frame)
+	}
+}
+
+// call makes one call and returns the frame that answers; sent tells whether the peer
+// can have seen the call.
+func (c *control) call(ctx context.Context, kind uint16, payload []byte) (frame []byte, sent bool, err error) {
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
@@ -110,7 +139,7 @@ func (c *control) call(ctx context.Context, kind uint16, payload []byte) (reply 
 	}
 	select {
 	case a := <-ch:
-		return a.payload, true, a.err
+		return a.frame, true, a.err
 	case <-c.done:
 		return nil, true, c.cause()
 	case <-ctx.Done():
@@ -219,7 +248,11 @@ func (c *control) silence() error {
 
 // receive reads one frame whose header was read.
 func (c *control) receive(t frameType, n int) error {
-	payload, err := c.payload(n)
+	var room []byte
+	if t == frameReply {
+		room = roomForReply(n)
+	}
+	payload, err := c.payloadInto(n, room)
 	if err != nil {
 		return err
 	}
@@ -241,7 +274,7 @@ func (c *control) receive(t frameType, n int) error {
 		c.p.measured(now.Sub(c.born) - time.Duration(binary.BigEndian.Uint64(payload)))
 	case frameReply:
 		if ch != nil {
-			ch <- answer{payload: payload[replyHeader:]}
+			ch <- answer{frame: payload}
 		}
 	case frameFail:
 		if ch != nil {

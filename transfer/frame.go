@@ -129,10 +129,14 @@ func readHeader(r *bufio.Reader) (frameType, int, error) {
 // firstPiece is how much memory is made for a payload before any of it has come.
 const firstPiece = 64 << 10
 
-// readPayload reads a payload that readHeader announced. Its memory grows as the
-// payload comes: an announcement alone costs the other side nothing.
-func readPayload(r *bufio.Reader, length int) ([]byte, error) {
-	b := make([]byte, min(length, firstPiece))
+// readPayload reads a payload that readHeader announced, into room if it fits. Else its
+// memory grows as the payload comes: an announcement alone costs the other side nothing.
+func readPayload(r *bufio.Reader, length int, room []byte) ([]byte, error) {
+	b := room[:cap(room)]
+	if len(b) < length {
+		b = make([]byte, min(length, firstPiece))
+	}
+	b = b[:min(length, len(b))]
 	have := 0
 	for {
 		if _, err := io.ReadFull(r, b[have:]); err != nil {
@@ -141,8 +145,9 @@ func readPayload(r *bufio.Reader, length int) ([]byte, error) {
 		if have = len(b); have == length {
 			return b, nil
 		}
-		b = append(make([]byte, 0, min(length, 4*have)), b...)
-		b = b[:cap(b)]
+		whole := (length + firstPiece - 1) / firstPiece * firstPiece // so that others fit in later
+		b = append(make([]byte, 0, min(whole, 4*have)), b...)
+		b = b[:min(length, cap(b))]
 	}
 }
 

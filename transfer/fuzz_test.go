@@ -83,7 +83,7 @@ func readFrame(t testing.TB, r *bufio.Reader, dec *Decoder, cs codes) bool {
 		}
 		return true
 	}
-	payload, err := readPayload(r, n)
+	payload, err := readPayload(r, n, nil)
 	if err != nil {
 		return false
 	}

@@ -185,7 +185,7 @@ func TestOnePeerCannotFillTheMemory(t *testing.T) {
 		for range 5 {
 			typ, n, err := readHeader(w.r)
 			require.NoError(t, err)
-			body, err := readPayload(w.r, n)
+			body, err := readPayload(w.r, n, nil)
 			require.NoError(t, err)
 			require.Equal(t, frameFail, typ)
 			require.ErrorIs(t, codes(builtin).decode(body[replyHeader:]), ErrBusy)

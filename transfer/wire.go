@@ -73,10 +73,13 @@ func (w *wire) writeChunk(c Chunk) error {
 }
 
 // payload reads a payload whose header was read.
-func (w *wire) payload(length int) ([]byte, error) {
+func (w *wire) payload(length int) ([]byte, error) { return w.payloadInto(length, nil) }
+
+// payloadInto is payload into room, if it fits.
+func (w *wire) payloadInto(length int, room []byte) ([]byte, error) {
 	w.hurry()
 	defer w.calm()
-	return readPayload(w.r, length)
+	return readPayload(w.r, length, room)
 }
 
 // chunk reads the payload of a chunk frame whose header was read.

@@ -271,7 +271,7 @@ func (h *Handler) contents(w http.ResponseWriter, r *http.Request) error {
 
 // sendAll writes what was got as it comes, and that it is all.
 func sendAll(w io.Writer, results <-chan got) error {
-	out := bufio.NewWriterSize(w, 256<<10)
+	out := bufio.NewWriterSize(w, 64<<10)
 	for g := range results {
 		if err := writeLine(out, g.line); err != nil {
 			return err

@@ -21,7 +21,8 @@ func Quorum(v filestore.Voters, has func(filestore.MachineID) bool) bool {
 // IsChosen reports whether a record is chosen which the machines that has names have
 // accepted under a ballot: all voters where the ballot is fast, else a majority.
 func IsChosen(v filestore.Voters, at filestore.Ballot, has func(filestore.MachineID) bool) bool {
-	return Quorum(v, has) && (!at.Fast || !slices.ContainsFunc(v.All(), func(m filestore.MachineID) bool { return !has(m) }))
+	hasNot := func(m filestore.MachineID) bool { return !has(m) }
+	return Quorum(v, has) && (!at.Fast || !slices.ContainsFunc(v.New, hasNot) && !slices.ContainsFunc(v.Old, hasNot))
 }
 
 func majorityOf(l []filestore.MachineID, has func(filestore.MachineID) bool) bool {

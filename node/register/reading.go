@@ -6,12 +6,19 @@ import "github.com/dhtfs/dhtfs/filestore"
 // they have. It is not safe for concurrent use.
 type Reading struct {
 	view    View
-	need    int // machines that must agree, where that is more than a majority
-	answers map[filestore.MachineID]Answer
-	lost    map[filestore.MachineID]bool
+	to      []filestore.MachineID
+	need    int     // machines that must agree, where that is more than a majority
+	heard   []heard // of each of to, in that order, then of others
 	learned View
 	newest  Answer
 	chosen  filestore.Ballot // fast, and somebody has heard that it was
+}
+
+// heard is what came from a machine: an answer, or that none will come.
+type heard struct {
+	from           filestore.MachineID
+	answered, lost bool
+	answer         Answer
 }
 
 // Verdict is what a read knows so far.
@@ -28,7 +35,23 @@ const (
 
 // NewReading begins a read under v.
 func NewReading(v View) *Reading {
-	return &Reading{view: v, learned: v, answers: map[filestore.MachineID]Answer{}, lost: map[filestore.MachineID]bool{}}
+	r := &Reading{view: v, learned: v, to: v.Voters.All()}
+	r.heard = make([]heard, len(r.to))
+	for i, m := range r.to {
+		r.heard[i].from = m
+	}
+	return r
+}
+
+// of is what came from a machine.
+func (r *Reading) of(m filestore.MachineID) *heard {
+	for i := range r.heard {
+		if r.heard[i].from == m {
+			return &r.heard[i]
+		}
+	}
+	r.heard = append(r.heard, heard{from: m})
+	return &r.heard[len(r.heard)-1]
 }
 
 // Require has so many machines agree, where that is more than a majority.
@@ -37,24 +60,23 @@ func (r *Reading) Require(machines int) { r.need = machines }
 // agreed reports whether machines of which something holds are as many as it takes:
 // for a record, under the ballot that it was accepted under.
 func (r *Reading) agreed(at filestore.Ballot, holds func(Answer) bool) bool {
+	has := func(h *heard) bool { return h.answered && holds(h.answer) }
 	count := 0
-	for _, m := range r.To() {
-		if a, ok := r.answers[m]; ok && holds(a) {
+	for i := range r.to {
+		if has(&r.heard[i]) {
 			count++
 		}
 	}
-	return count >= r.need && IsChosen(r.view.Voters, at, func(m filestore.MachineID) bool {
-		a, ok := r.answers[m]
-		return ok && holds(a)
-	})
+	return count >= r.need && IsChosen(r.view.Voters, at, func(m filestore.MachineID) bool { return has(r.of(m)) })
 }
 
 // To are the machines to be asked.
-func (r *Reading) To() []filestore.MachineID { return r.view.Voters.All() }
+func (r *Reading) To() []filestore.MachineID { return r.to }
 
 // OnAnswer takes a voter's answer.
 func (r *Reading) OnAnswer(from filestore.MachineID, a Answer) Verdict {
-	r.answers[from] = a
+	h := r.of(from)
+	h.answered, h.answer = true, a
 	if a.Record != nil {
 		if a.Chosen {
 			r.chosen = a.Accepted
@@ -71,7 +93,7 @@ func (r *Reading) OnAnswer(from filestore.MachineID, a Answer) Verdict {
 
 // OnSilence notes that no answer will come from a machine.
 func (r *Reading) OnSilence(from filestore.MachineID) Verdict {
-	r.lost[from] = true
+	r.of(from).lost = true
 	return r.verdict()
 }
 
@@ -90,7 +112,13 @@ func (r *Reading) verdict() Verdict {
 	}) {
 		return Decided
 	}
-	if len(r.answers)+len(r.lost) < len(r.To()) {
+	ended := 0
+	for i := range r.heard {
+		if r.heard[i].answered || r.heard[i].lost {
+			ended++
+		}
+	}
+	if ended < len(r.to) {
 		return Open
 	}
 	switch {
@@ -122,8 +150,8 @@ func (r *Reading) Record() (*filestore.Record, filestore.Ballot) {
 // Holders are the machines that answered with the newest record and hold its content.
 func (r *Reading) Holders() []filestore.MachineID {
 	var l []filestore.MachineID
-	for _, m := range r.To() {
-		if a := r.answers[m]; a.Held && a.Record != nil && r.newest.Record != nil &&
+	for i, m := range r.to {
+		if a := &r.heard[i].answer; a.Held && a.Record != nil && r.newest.Record != nil &&
 			a.Record.SHA256 == r.newest.Record.SHA256 {
 			l = append(l, m)
 		}
