@@ -32,6 +32,7 @@
 //	'm' key                 a value of SetMeta, CRC-32C
 //	's' 'c'                 the ballot counter reserved, 8 bytes, big endian
 //	's' 'r'                 the table was rebuilt and is not trusted yet
+//	's' 'f'                 see Store.Floor, 8 bytes, big endian
 //	's' 'j'                 the last generation of the journal that is in the table
 //	'b' temporary path      small content whose file is not durable yet, CRC-32C;
 //	                        only in the journal

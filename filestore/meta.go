@@ -56,6 +56,7 @@ type counter struct {
 	turn  chan struct{}
 	last  uint64 // handed out
 	limit uint64 // durable: a restart begins above it
+	floor uint64 // see Floor
 }
 
 func newCounter() counter { return counter{turn: make(chan struct{}, 1)} }
@@ -69,12 +70,21 @@ const counterBlock = 1_000_000
 var (
 	keyCounter = []byte{prefixStore, 'c'}
 	keyRebuilt = []byte{prefixStore, 'r'} // there: see Rebuilt
+	keyFloor   = []byte{prefixStore, 'f'} // there: see Floor
 )
 
+// clocksApart is by how much the clocks of machines that share ballots are taken to
+// differ at most.
+const clocksApart = 24 * time.Hour
+
+// Floor is a counter that none of the ballots had which this machine promised before its
+// table was lost; zero if it never was. It is the clock at that time, and clocksApart.
+func (s *Store) Floor() uint64 { return s.counter.floor }
+
 // NextCounter returns a ballot counter that is at least atLeast and greater
-// than any it returned before, in the life of this directory. A new directory,
-// or a rebuilt table, begins at the microseconds since 1970, so that a machine
-// that lost its disk does not use a ballot again.
+// than any it returned before, in the life of this directory. A new directory
+// begins at the microseconds since 1970, so that a machine that lost its disk does
+// not use a ballot again; a rebuilt table at Floor.
 func (s *Store) NextCounter(atLeast uint64) (uint64, error) {
 	if err := s.beginWrite(); err != nil {
 		return 0, fmt.Errorf("ballot counter: %w", err)
@@ -112,6 +122,13 @@ func (s *Store) loadCounter() error {
 	if len(value) != 8 {
 		return fmt.Errorf("%w: ballot counter", errDamagedTable)
 	}
+	floor, err := s.tab.get(keyFloor)
+	if err != nil {
+		return err
+	}
+	if len(floor) == 8 {
+		s.counter.floor = binary.BigEndian.Uint64(floor)
+	}
 	last := binary.BigEndian.Uint64(value)
 	s.counter.last, s.counter.limit = last, last
 	if last > math.MaxUint64-2*counterBlock {
@@ -127,9 +144,14 @@ func (s *Store) loadCounter() error {
 	return err
 }
 
-// readyTable writes what makes a new table complete: a table without it is
-// taken for one whose making was interrupted.
-func (s *Store) readyTable() error {
+// readyTable writes what makes a table complete that is new, or made anew because
+// another was lost: a table without it is taken for one whose making was interrupted.
+func (s *Store) readyTable(lost bool) error {
 	start := uint64(time.Now().UnixMicro())
-	return s.tab.apply([]write{counterWrite(start)})
+	if !lost {
+		return s.tab.apply([]write{counterWrite(start)})
+	}
+	start += uint64(clocksApart.Microseconds())
+	floor := binary.BigEndian.AppendUint64(nil, start)
+	return s.tab.apply([]write{{keyRebuilt, []byte{1}}, {keyFloor, floor}, counterWrite(start)})
 }

@@ -21,7 +21,7 @@ func (s *Store) recover() error {
 		if value, err := s.tab.get(keyCounter); err != nil {
 			return err
 		} else if value == nil {
-			if err := s.readyTable(); err != nil {
+			if err := s.readyTable(false); err != nil {
 				return err
 			}
 		}
@@ -36,10 +36,7 @@ func (s *Store) recover() error {
 		if err := s.rebuild(); err != nil {
 			return err
 		}
-		if err := s.tab.apply([]write{{keyRebuilt, []byte{1}}}); err != nil {
-			return err
-		}
-		if err := s.readyTable(); err != nil {
+		if err := s.readyTable(true); err != nil {
 			return err
 		}
 	}

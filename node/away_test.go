@@ -1,14 +1,17 @@
 package node_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 	"github.com/dhtfs/dhtfs/node"
+	"github.com/dhtfs/dhtfs/node/register"
 )
 
 // A machine comes back when what it missed has been forgotten: it must not bring
@@ -140,6 +143,51 @@ func TestALostTableMakesNothingOld(t *testing.T) {
 		r.Ready(victim, behind)
 		r.Whole(3 * time.Minute)
 		require.LessOrEqual(t, staged(r.Members)-before, 15, "copies made: of new versions only")
+	})
+}
+
+// A voter that has lost its table holds to what it promised before: a round that another
+// coordinator has promises for is not passed by one that began earlier.
+func TestALostTableKeepsItsPromises(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+		by, victim := r.Members[0], r.Members[1]
+		r.Store(by, "name", []byte("first"), node.StoreOptions{})
+		r.Store(by, "other", []byte("first"), node.StoreOptions{})
+		r.Whole(time.Minute)
+		reg, err := victim.Register("name")
+		require.NoError(t, err)
+		view := register.ViewOf(reg.Record, reg.Accepted)
+		now := uint64(time.Now().UnixMicro())
+		earlier := register.Prepare{Name: "name", View: view, Ballot: filestore.Ballot{Counter: now + 10, Machine: by.Membership.Machine()}}
+		later := earlier
+		later.Ballot = filestore.Ballot{Counter: now + 20_000_000, Machine: r.Members[2].Membership.Machine()} // of a clock that is ahead
+		a, err := r.Members[2].Prepare(t.Context(), victim.Membership.Machine(), later)
+		require.NoError(t, err)
+		require.Equal(t, register.OK, a.Status)
+		r.Crash(victim)
+		victim.Disk.LoseTable()
+		r.Start(victim)
+		r.Ready(victim)
+		r.Whole(3 * time.Minute) // it has no doubts any more
+		for _, name := range []string{"name", "never stored"} {
+			earlier.Name = name
+			if name != "name" {
+				earlier.View = register.View{Voters: view.Voters}
+			}
+			a, err = by.Prepare(t.Context(), victim.Membership.Machine(), earlier)
+			require.NoError(t, err)
+			assert.Equal(t, register.Outbid, a.Status, name)
+			assert.Greater(t, a.Promised.Counter, later.Ballot.Counter)
+		}
+		for _, name := range []string{"name", "other"} { // nobody else notices for long
+			r.Store(by, name, []byte("second"), node.StoreOptions{IfExists: node.Replace})
+		}
+		r.Whole(time.Minute)
+		before := r.Store(by, "other", []byte("third"), node.StoreOptions{IfExists: node.Replace, Replicas: 3})
+		assert.Equal(t, 3, before.Copies)
+		for i := range 10 {
+			r.Store(r.Members[i%3], fmt.Sprint("new ", i), []byte("new"), node.StoreOptions{})
+		}
 	})
 }
 

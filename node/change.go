@@ -76,6 +76,7 @@ func (n *Node) complete(ctx context.Context, b ballot, task register.Task, wait 
 		}
 		switch step {
 		case register.Chosen:
+			n.passBallot(b.round.Outbid())
 			if !wait.all || !b.round.Conflicted() {
 				return n.outcomeOf(b.round), nil
 			}
@@ -134,6 +135,17 @@ func (n *Node) nextView(ctx context.Context, name string, tried, learned registe
 		return v
 	}
 	return tried
+}
+
+// passBallot has this node's next ballots begin above one that a voter holds to: one
+// whose table was lost, say, would refuse one after the other.
+func (n *Node) passBallot(b filestore.Ballot) {
+	if b.IsZero() {
+		return
+	}
+	if _, err := n.store.NextCounter(b.Counter + 1); err != nil {
+		n.log.Debug("could not pass a ballot", "err", err)
+	}
 }
 
 func (n *Node) outcomeOf(r *register.Round) outcome {

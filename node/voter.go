@@ -22,8 +22,11 @@ func (n *Node) onRead(m readRequest) (register.Answer, error) {
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
-	known := n.knowledge(m.Name)
+	known, floor := n.knowledge(m.Name), n.store.Floor()
 	return n.vote(m.Name, func(r filestore.Register) (filestore.Register, register.Answer) {
+		if a, forgotten := register.Forgotten(floor, r, m); forgotten {
+			return r, a
+		}
 		return register.OnPrepare(n.self(), r, m, known)
 	})
 }

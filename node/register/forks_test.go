@@ -85,6 +85,9 @@ func (m *machine) lose() {
 	m.lost++
 	m.w.logf("%d loses its disk", m.id[0]-1)
 	m.disk, m.knowledge, m.up = filestore.Register{}, register.Ignorant, true
+	for _, o := range m.w.machines { // clocks are nearer to each other than what is added to this machine's
+		m.floor = max(m.floor, o.counter)
+	}
 }
 
 // takeOver has a machine that holds a record move it to a group of its side.

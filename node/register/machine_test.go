@@ -17,11 +17,12 @@ type machine struct {
 	disk    filestore.Register
 	counter uint64 // of the last ballot used or heard of
 
-	up   bool
-	life int           // how often it crashed: work of an earlier life is forgotten
-	lost int           // how often it lost its disk
-	view register.View // the most recent one heard of
-	ring []filestore.MachineID
+	up    bool
+	life  int           // how often it crashed: work of an earlier life is forgotten
+	lost  int           // how often it lost its disk
+	floor uint64        // of what it may have promised before that
+	view  register.View // the most recent one heard of
+	ring  []filestore.MachineID
 
 	settled map[filestore.Ballot]bool // fast ballots of which it has heard that they won
 }
@@ -61,6 +62,9 @@ func (m *machine) ringChanged(group []filestore.MachineID) {
 }
 
 func (m *machine) prepare(p register.Prepare) register.Answer {
+	if a, forgotten := m.w.rules.forgotten(m.floor, m.disk, p); forgotten {
+		return a
+	}
 	before := m.disk.Promised
 	var a register.Answer
 	m.disk, a = m.w.rules.prepare(m.id, m.disk, p, m.knowledge)

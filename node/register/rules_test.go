@@ -9,9 +9,11 @@ import (
 // package's own functions; a mutant bends one of them.
 type rules struct {
 	prepare func(filestore.MachineID, filestore.Register, register.Prepare, register.Knowledge) (filestore.Register, register.Answer)
-	accept  func(filestore.Register, register.Accept, bool) (filestore.Register, register.Answer)
-	create  func(filestore.Register, register.Accept, register.Knowledge, bool) (filestore.Register, register.Answer)
-	learn   func(filestore.MachineID, filestore.Register, filestore.Ballot, filestore.Record) filestore.Register
+	// forgotten comes before prepare.
+	forgotten func(uint64, filestore.Register, register.Prepare) (register.Answer, bool)
+	accept    func(filestore.Register, register.Accept, bool) (filestore.Register, register.Answer)
+	create    func(filestore.Register, register.Accept, register.Knowledge, bool) (filestore.Register, register.Answer)
+	learn     func(filestore.MachineID, filestore.Register, filestore.Ballot, filestore.Record) filestore.Register
 	// late reports that a version which loses its name is stored beside it only
 	// after it has lost it, where somebody still has it.
 	late bool
@@ -26,12 +28,13 @@ type rules struct {
 
 func soundRules() rules {
 	return rules{
-		prepare: register.OnPrepare,
-		accept:  register.OnAccept,
-		create:  register.OnCreate,
-		learn:   register.OnChosen,
-		propose: func(*register.Accept) {},
-		hear:    func(_ register.View, a register.Answer) register.Answer { return a },
-		early:   func(*operation, filestore.Result, bool) bool { return false },
+		prepare:   register.OnPrepare,
+		forgotten: register.Forgotten,
+		accept:    register.OnAccept,
+		create:    register.OnCreate,
+		learn:     register.OnChosen,
+		propose:   func(*register.Accept) {},
+		hear:      func(_ register.View, a register.Answer) register.Answer { return a },
+		early:     func(*operation, filestore.Result, bool) bool { return false },
 	}
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/internal/bubble"
+	"github.com/dhtfs/dhtfs/node/register"
 )
 
 // Seeds are chosen from the environment:
@@ -32,8 +34,9 @@ func TestSimulateCreation(t *testing.T) {
 }
 
 // regressions are seeds that once found a rule missing: 1365 that a round may go
-// on with another branch's record only as a value, not as its lineage.
-var regressions = []uint64{41, 160, 1365}
+// on with another branch's record only as a value, not as its lineage; the last two that
+// a voter which lost its registers has to refuse what it may have promised to refuse.
+var regressions = []uint64{41, 160, 1365, 99100, 109308}
 
 func TestSimulateSplits(t *testing.T) {
 	t.Parallel()
@@ -51,6 +54,19 @@ func TestSimulateSplits(t *testing.T) {
 	}
 	if runs >= 100 {
 		require.Greater(t, beside, runs/10, "there are conflicts")
+	}
+}
+
+// A voter that lost its registers and does not care what it may have promised lets an
+// acknowledged version be passed over.
+func TestForgottenPromisesMatter(t *testing.T) {
+	t.Parallel()
+	for _, seed := range regressions[3:] {
+		bent := soundRules()
+		bent.forgotten = func(uint64, filestore.Register, register.Prepare) (register.Answer, bool) {
+			return register.Answer{}, false
+		}
+		require.NotEmpty(t, simulate(seed, bent, splits, tracer(t)).faults, "seed %d", seed)
 	}
 }
 

@@ -54,6 +54,20 @@ func OnPrepare(self filestore.MachineID, r filestore.Register, m Prepare, k Know
 	return r, answer(OK, r)
 }
 
+// Forgotten is the answer to Prepare of a voter whose registers were lost, to a ballot that
+// it may have promised not to take: of those that it ever promised, none had a counter
+// above floor. False: it has forgotten nothing that matters to this ballot. A fast ballot
+// needs no such care: it takes all voters, and whoever has a majority's promises has one
+// of a voter that has not forgotten it.
+func Forgotten(floor uint64, r filestore.Register, m Prepare) (Answer, bool) {
+	if m.Ballot.Counter > floor {
+		return Answer{}, false
+	}
+	a := answer(Outbid, r)
+	a.Promised.Counter = max(a.Promised.Counter, floor)
+	return a, true
+}
+
 // missedBy: the name exists, the machine is its voter, and it is certain that it
 // never accepted anything: its promise counts.
 func (m Prepare) missedBy(self filestore.MachineID, k Knowledge) bool {
