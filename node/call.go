@@ -121,7 +121,7 @@ func (n *Node) sendPrepare(ctx context.Context, m MachineID, p register.Prepare)
 		return n.onPrepare(p)
 	}
 	if err = n.askVoter(ctx, m, callPrepare, p, &a); err == nil {
-		err = n.checkRecord(ctx, m, p.Name, a.Record)
+		err = n.checkAnswer(ctx, m, p.Name, a)
 	}
 	return a, err
 }
@@ -131,7 +131,7 @@ func (n *Node) sendAccept(ctx context.Context, m MachineID, p register.Accept) (
 		return n.onAccept(ctx, p, m)
 	}
 	if err = n.askVoter(ctx, m, callAccept, p, &a); err == nil {
-		err = n.checkRecord(ctx, m, p.Record.Name, a.Record)
+		err = n.checkAnswer(ctx, m, p.Record.Name, a)
 	}
 	return a, err
 }

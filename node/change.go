@@ -178,6 +178,9 @@ type promise struct {
 // begin sends the prepares of a new ballot, whose counter is at least atLeast.
 // The task's change is not applied before the answers are collected.
 func (n *Node) begin(ctx context.Context, name string, view register.View, task register.Task, atLeast uint64) (ballot, error) {
+	if err := checkBallots(view.Basis); err != nil {
+		return ballot{}, err
+	}
 	counter, err := n.store.NextCounter(max(atLeast, view.Basis.Counter+1))
 	if err != nil {
 		return ballot{}, err

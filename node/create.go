@@ -253,7 +253,7 @@ func (n *Node) sendCreations(ctx context.Context, m MachineID, list []acceptance
 			v.err = transfer.Unmarshal(raw, &v.answer)
 		}
 		if v.err == nil {
-			v.err = n.checkRecord(ctx, m, list[i].Accept.Record.Name, v.answer.Record)
+			v.err = n.checkAnswer(ctx, m, list[i].Accept.Record.Name, v.answer)
 		}
 		take(i, v)
 	})
@@ -281,6 +281,9 @@ func (n *Node) onCreate(ctx context.Context, requests []createRequest, from Mach
 func (n *Node) checkCreation(ctx context.Context, r *createRequest, from MachineID) (transfer.Chunk, error) {
 	if n.state.leaving.Load() {
 		return transfer.Chunk{}, ErrLeaving
+	}
+	if err := checkBallots(r.Accept.Ballot); err != nil {
+		return transfer.Chunk{}, err
 	}
 	n.settled.learn(from, r.Settled)
 	c, err := r.Chunk.chunk(r.Accept.Record.SHA256)

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -183,5 +184,49 @@ func TestRecordsOutliveTheirPublishers(t *testing.T) {
 		f, err := newcomer.Stat(t.Context(), "a")
 		require.NoError(t, err)
 		assert.Equal(t, leaver.Membership.Machine(), f.Record.Publisher)
+	})
+}
+
+// Nobody can use up the counters of the others, nor freeze a name under a ballot that
+// none comes after: as a coordinator or as a voter.
+func TestBallotsFarAheadAreRefused(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
+		ctx := t.Context()
+		r.StoreMany(8)
+		evil := r.Members[3]
+		far := filestore.Ballot{Counter: 1 << 62, Machine: evil.Membership.Machine()}
+		name := ""
+		for i := 0; name == ""; i++ { // which evil votes on
+			r.Store(r.Members[0], fmt.Sprint("voted on ", i), []byte("first"), node.StoreOptions{})
+			if reg, err := evil.Register(fmt.Sprint("voted on ", i)); err == nil && reg.Record != nil {
+				name = fmt.Sprint("voted on ", i)
+			}
+		}
+		reg, err := evil.Register(name)
+		require.NoError(t, err)
+		view := register.ViewOf(reg.Record, reg.Accepted)
+		for _, m := range r.Members[:3] {
+			to := m.Membership.Machine()
+			_, err := evil.Prepare(ctx, to, register.Prepare{Name: name, Ballot: far, View: view})
+			require.ErrorIs(t, err, transfer.ErrProtocol)
+			_, err = evil.Accept(ctx, to, register.Accept{Ballot: far, View: view, Record: *reg.Record})
+			require.ErrorIs(t, err, transfer.ErrProtocol)
+			fast := far
+			fast.Fast = true
+			_, err = evil.Create(ctx, to, register.Accept{Ballot: fast, View: view, Record: *reg.Record}, []byte("first"))
+			require.ErrorIs(t, err, transfer.ErrProtocol)
+		}
+		rec := *reg.Record
+		require.NoError(t, evil.Plant(rec, []byte("first"), far)) // it claims to have accepted that
+		for _, m := range r.Members[:3] {
+			r.Store(m, name, []byte("by "+m.Host), node.StoreOptions{IfExists: node.Replace})
+			got, _, err := ringtest.Fetch(ctx, m, name, node.FetchOptions{})
+			require.NoError(t, err)
+			require.Equal(t, "by "+m.Host, string(got))
+			at, err := m.Register(name)
+			require.NoError(t, err)
+			require.Less(t, at.Accepted.Counter, far.Counter)
+		}
+		r.Forget(name) // one of its voters has it otherwise for good
 	})
 }

@@ -223,15 +223,18 @@ func (n *Node) hearMany(ctx context.Context, list []*oneOfMany, choose func(*one
 // and checked once.
 func (n *Node) hearOne(ctx context.Context, from MachineID, o *oneOfMany, e encodedAnswer) {
 	a := e.bare()
-	if len(e.Record) > 0 {
-		if !bytes.Equal(e.Record, o.encoded) {
-			rec, err := n.decodeRecord(ctx, from, o.name, e.Record)
-			if err != nil {
-				n.log.Debug("an answer to a read does not count", "name", o.name, "peer", n.members.label(from), "err", err)
-				return
-			}
+	err := checkBallots(a.Promised, a.Accepted)
+	if err == nil && len(e.Record) > 0 && !bytes.Equal(e.Record, o.encoded) {
+		var rec *filestore.Record
+		if rec, err = n.decodeRecord(ctx, from, o.name, e.Record); err == nil {
 			o.encoded, o.record = e.Record, rec
 		}
+	}
+	if err != nil {
+		n.log.Debug("an answer to a read does not count", "name", o.name, "peer", n.members.label(from), "err", err)
+		return
+	}
+	if len(e.Record) > 0 {
 		a.Record = o.record
 	}
 	o.take(from, a)

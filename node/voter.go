@@ -3,13 +3,43 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node/register"
+	"github.com/dhtfs/dhtfs/transfer"
 )
 
 // A voter's part: the rules are register's, what they decide is durable in the
 // store before the answer leaves.
+
+// ballotsAhead is by how much a ballot's counter may be ahead of this machine's clock.
+// Those of a machine that lost its table are by a day, see filestore.Store.Floor, and
+// clocks may be wrong. One that is further ahead would have everybody else use up the
+// counters that there are.
+const ballotsAhead = 365 * 24 * time.Hour
+
+var errBallotAhead = fmt.Errorf("%w: a ballot that is far ahead of the clock", transfer.ErrProtocol)
+
+// checkBallots refuses ballots that no machine of the ring can have come to.
+func checkBallots(ballots ...filestore.Ballot) error {
+	most := uint64(time.Now().Add(ballotsAhead).UnixMicro())
+	for _, b := range ballots {
+		if b.Counter > most {
+			return errBallotAhead
+		}
+	}
+	return nil
+}
+
+// checkAnswer checks what another voter says of a name.
+func (n *Node) checkAnswer(ctx context.Context, from MachineID, name string, a register.Answer) error {
+	if err := checkBallots(a.Promised, a.Accepted); err != nil {
+		return err
+	}
+	return n.checkRecord(ctx, from, name, a.Record)
+}
 
 func (n *Node) onRead(m readRequest) (register.Answer, error) {
 	r, err := n.own(m.Name)
@@ -22,6 +52,9 @@ func (n *Node) onRead(m readRequest) (register.Answer, error) {
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
+	if err := checkBallots(m.Ballot); err != nil {
+		return register.Answer{}, err
+	}
 	known, floor := n.knowledge(m.Name), n.store.Floor()
 	return n.vote(m.Name, func(r filestore.Register) (filestore.Register, register.Answer) {
 		if a, forgotten := register.Forgotten(floor, r, m); forgotten {
@@ -33,6 +66,9 @@ func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
 
 // onAccept accepts nothing that its publisher has not signed, whoever asks.
 func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) (register.Answer, error) {
+	if err := checkBallots(m.Ballot); err != nil {
+		return register.Answer{}, err
+	}
 	name := m.Record.Name
 	if from != n.self() { // its own proposals are of records that it has checked
 		if err := n.checkPublished(ctx, &m.Record, from); err != nil {
