@@ -82,8 +82,13 @@ var table = []mutant{
 	},
 	{
 		"a creation in one round takes all voters", "node/register/quorum.go",
-		"(!at.Fast || !slices.ContainsFunc(v.All()", "(true || !slices.ContainsFunc(v.All()",
+		"(!at.Fast || !slices.ContainsFunc(v.New", "(true || !slices.ContainsFunc(v.New",
 		"./node/register", "TestSimulateCreation",
+	},
+	{
+		"a voter that lost its table refuses what it may have promised to refuse", "node/register/voter.go",
+		"	if m.Ballot.Counter > floor {", "	if true {",
+		"./node/register", "TestSimulateSplits",
 	},
 	{
 		"a fast ballot is below all others", "filestore/id.go",
