@@ -76,7 +76,7 @@ type message struct {
 
 // Every so many ticks.
 const (
-	reuniteEvery  = 4 // or less often in a large ring, see reunionInterval
+	reuniteEvery  = 4 // or less often in a large ring, see reunionIn
 	reuniteSeldom = 64
 	fingerEvery   = 4
 )

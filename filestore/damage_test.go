@@ -283,6 +283,8 @@ func TestTableRebuilt(t *testing.T) {
 				require.NoError(t, accept(s, ballot(5), Record{Name: "gone", Deleted: true}))
 				last, err := s.NextCounter(0)
 				require.NoError(t, err)
+				ahead := last + 3*uint64(clocksApart.Microseconds()) // when this clock was right
+				require.NoError(t, put(s, ballot(ahead), "ahead", []byte("ahead")))
 				require.Zero(t, s.Floor())
 				require.NoError(t, s.Close())
 				lose(t, d)
@@ -290,6 +292,7 @@ func TestTableRebuilt(t *testing.T) {
 				require.True(t, s.Rebuilt())
 				floor := s.Floor()
 				require.Greater(t, floor, last+uint64(clocksApart.Microseconds()/2), "whatever another's clock said")
+				require.Greater(t, floor, ahead)
 				next, err := s.NextCounter(0)
 				require.NoError(t, err)
 				require.Greater(t, next, floor)

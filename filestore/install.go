@@ -224,8 +224,8 @@ func readAllEach(d Disk, at string, size int64) ([]byte, error) {
 }
 
 func (d *osDisk) readAll(at string, size int64) ([]byte, error) {
-	if content, err := readBeneath(d.base, at, size); err == nil {
-		return content, nil
+	if content, err := readBeneath(d.base, at, size); err == nil || errors.Is(err, fs.ErrNotExist) {
+		return content, err
 	}
 	// Not to wait for a pipe that has taken the file's place.
 	f, err := d.root.OpenFile(filepath.FromSlash(at), os.O_RDONLY|syscall.O_NONBLOCK, 0)

@@ -78,7 +78,10 @@ var (
 const clocksApart = 24 * time.Hour
 
 // Floor is a counter that none of the ballots had which this machine promised before its
-// table was lost; zero if it never was. It is the clock at that time, and clocksApart.
+// table was lost; zero if it never was. It is the clock at that time, or the greatest
+// counter that a file was accepted under if that is more, and clocksApart. Ballots that
+// were made to get above another machine's floor come near it: that two machines of a ring
+// lose their tables within a day, and their clocks differ, it does not cover.
 func (s *Store) Floor() uint64 { return s.counter.floor }
 
 // NextCounter returns a ballot counter that is at least atLeast and greater
@@ -144,14 +147,15 @@ func (s *Store) loadCounter() error {
 	return err
 }
 
-// readyTable writes what makes a table complete that is new, or made anew because
-// another was lost: a table without it is taken for one whose making was interrupted.
-func (s *Store) readyTable(lost bool) error {
-	start := uint64(time.Now().UnixMicro())
-	if !lost {
-		return s.tab.apply([]write{counterWrite(start)})
-	}
-	start += uint64(clocksApart.Microseconds())
+// readyTable writes what makes a new table complete: a table without it is
+// taken for one whose making was interrupted.
+func (s *Store) readyTable() error {
+	return s.tab.apply([]write{counterWrite(uint64(time.Now().UnixMicro()))})
+}
+
+// readyAgain is readyTable for one that was made anew, with ballots up to newest.
+func (s *Store) readyAgain(newest uint64) error {
+	start := max(uint64(time.Now().UnixMicro()), newest) + uint64(clocksApart.Microseconds())
 	floor := binary.BigEndian.AppendUint64(nil, start)
 	return s.tab.apply([]write{{keyRebuilt, []byte{1}}, {keyFloor, floor}, counterWrite(start)})
 }

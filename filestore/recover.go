@@ -21,7 +21,7 @@ func (s *Store) recover() error {
 		if value, err := s.tab.get(keyCounter); err != nil {
 			return err
 		} else if value == nil {
-			if err := s.readyTable(false); err != nil {
+			if err := s.readyTable(); err != nil {
 				return err
 			}
 		}
@@ -33,10 +33,11 @@ func (s *Store) recover() error {
 		return err
 	}
 	if lost {
-		if err := s.rebuild(); err != nil {
+		newest, err := s.rebuild()
+		if err != nil {
 			return err
 		}
-		if err := s.readyTable(true); err != nil {
+		if err := s.readyAgain(newest); err != nil {
 			return err
 		}
 	}
@@ -178,17 +179,18 @@ func (s *Store) positionDirs() ([]string, error) {
 	return dirs, nil
 }
 
-// rebuild makes registers from the attributes of the visible files.
-func (s *Store) rebuild() error {
+// rebuild makes registers from the attributes of the visible files, and returns the
+// greatest counter of a ballot that one of them was accepted under.
+func (s *Store) rebuild() (newest uint64, err error) {
 	dirs, err := s.positionDirs()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	found := 0
 	for _, dir := range dirs {
 		entries, err := s.disk.list(dir)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		var writes []write
 		for _, file := range entries {
@@ -200,17 +202,18 @@ func (s *Store) rebuild() error {
 			key := registerKey(e.Record.Name)
 			value, err := e.encode(key)
 			if err != nil {
-				return err
+				return 0, err
 			}
+			newest = max(newest, e.Accepted.Counter)
 			writes = append(writes, write{key, value})
 		}
 		if err := s.tab.apply(writes); err != nil {
-			return err
+			return 0, err
 		}
 		found += len(writes)
 	}
 	s.log.Warn("register table rebuilt from the files", "registers", found)
-	return nil
+	return newest, nil
 }
 
 // entryOf reads the entry that a visible file carries.

@@ -33,6 +33,11 @@ func (n *Node) Obtain(ctx context.Context, to MachineID, rec filestore.Record) e
 	return n.call(ctx, to, callObtain, obtainRequest{Record: rec, Sources: []MachineID{n.self()}}, nil)
 }
 
+// Keep asks a machine to keep a copy of a record that was chosen under a ballot.
+func (n *Node) Keep(ctx context.Context, to MachineID, rec filestore.Record, at filestore.Ballot) error {
+	return n.call(ctx, to, callKeep, keepRequest{Record: rec, At: at, Sources: []MachineID{n.self()}}, nil)
+}
+
 // Create asks a machine to accept a new record, with its content, under a fast ballot.
 func (n *Node) Create(ctx context.Context, to MachineID, m register.Accept, content []byte) (a register.Answer, err error) {
 	err = n.call(ctx, to, callCreate, createRequest{Accept: m, Chunk: smallChunk{Raw: len(content), Payload: content}}, &a)

@@ -215,6 +215,9 @@ func TestBallotsFarAheadAreRefused(t *testing.T) {
 			fast.Fast = true
 			_, err = evil.Create(ctx, to, register.Accept{Ballot: fast, View: view, Record: *reg.Record}, []byte("first"))
 			require.ErrorIs(t, err, transfer.ErrProtocol)
+			moved := *reg.Record // by its own word
+			moved.Voters = filestore.Voters{New: []node.MachineID{evil.Membership.Machine()}}
+			require.ErrorIs(t, evil.Keep(ctx, to, moved, far), transfer.ErrProtocol)
 		}
 		rec := *reg.Record
 		require.NoError(t, evil.Plant(rec, []byte("first"), far)) // it claims to have accepted that

@@ -102,7 +102,7 @@ func (n *Node) readOneOfMany(ctx context.Context, name string) *oneOfMany {
 		o.alone = true
 		return o
 	}
-	o.notHere = o.record == nil
+	o.notHere = o.record == nil && !n.doubts.any() && !n.clock.mayBeAway() // else it may only not be told
 	o.machine = machinesOf(p.group())
 	o.view.Voters.New = n.target(p, chord.KeyOf(name), nil)
 	if o.record != nil || slices.Contains(o.machine, n.self()) {
@@ -223,7 +223,7 @@ func (n *Node) hearMany(ctx context.Context, list []*oneOfMany, choose func(*one
 // and checked once.
 func (n *Node) hearOne(ctx context.Context, from MachineID, o *oneOfMany, e encodedAnswer) {
 	a := e.bare()
-	err := checkBallots(a.Promised, a.Accepted)
+	err := checkBallots(followedAhead, a.Promised, a.Accepted)
 	if err == nil && len(e.Record) > 0 && !bytes.Equal(e.Record, o.encoded) {
 		var rec *filestore.Record
 		if rec, err = n.decodeRecord(ctx, from, o.name, e.Record); err == nil {

@@ -115,7 +115,7 @@ func (n *Node) sendFind(ctx context.Context, m MachineID, name string, need int)
 	if err := n.net.Call(ctx, n.members.peer(m), callFind, findRequest{Name: name, Need: need}, &reply); err != nil {
 		return found{}, err
 	}
-	if err := n.checkRecord(ctx, m, name, reply.Record); err != nil {
+	if err := n.checkAnswer(ctx, m, name, register.Answer{Accepted: reply.At, Record: reply.Record}); err != nil {
 		return found{}, err
 	}
 	f := found{record: reply.Record, confirmed: true, holders: reply.Holders}
