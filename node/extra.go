@@ -169,7 +169,7 @@ func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) erro
 	if rec.Voters.Contains(n.self()) {
 		return fmt.Errorf("%w: a voter's copy is its register's", ErrBadOption)
 	}
-	if err := checkBallots(followedAhead, req.At); err != nil {
+	if err := checkBallots(req.At); err != nil {
 		return err
 	}
 	if err := n.checkPublished(ctx, &rec, from); err != nil {

@@ -219,6 +219,13 @@ func TestBallotsFarAheadAreRefused(t *testing.T) {
 			moved.Voters = filestore.Voters{New: []node.MachineID{evil.Membership.Machine()}}
 			require.ErrorIs(t, evil.Keep(ctx, to, moved, far), transfer.ErrProtocol)
 		}
+		near := far // as far as anybody takes: the others go on above it
+		near.Counter = uint64(time.Now().Add(200 * 24 * time.Hour).UnixMicro())
+		for _, m := range r.Members[:3] {
+			_, err := evil.Prepare(ctx, m.Membership.Machine(), register.Prepare{Name: name, Ballot: near, View: view})
+			require.NoError(t, err)
+		}
+		r.Store(r.Members[0], name, []byte("second"), node.StoreOptions{IfExists: node.Replace})
 		rec := *reg.Record
 		require.NoError(t, evil.Plant(rec, []byte("first"), far)) // it claims to have accepted that
 		for _, m := range r.Members[:3] {

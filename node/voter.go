@@ -14,21 +14,18 @@ import (
 // A voter's part: the rules are register's, what they decide is durable in the
 // store before the answer leaves.
 
-// By how much a ballot's counter may be ahead of this machine's clock. Those of a machine
-// that lost its table are by a day, see filestore.Store.Floor, and clocks may be wrong.
-// One that is further ahead would have everybody else use up the counters that there are.
-// A voter takes more than a coordinator follows, so that nobody is led too far for those
-// whose clocks are behind its own.
-const (
-	takenAhead    = 365 * 24 * time.Hour
-	followedAhead = 30 * 24 * time.Hour
-)
+// ballotsAhead is by how much a ballot's counter may be ahead of this machine's clock.
+// Those of a machine that lost its table are by a day, see filestore.Store.Floor, and
+// clocks may be wrong. One that is further ahead would have everybody else use up the
+// counters that there are. Coordinators follow as far as voters take: did they not, a
+// ballot between the two would freeze a name.
+const ballotsAhead = 365 * 24 * time.Hour
 
 var errBallotAhead = fmt.Errorf("%w: a ballot that is far ahead of the clock", transfer.ErrProtocol)
 
 // checkBallots refuses ballots that no machine of the ring can have come to.
-func checkBallots(ahead time.Duration, ballots ...filestore.Ballot) error {
-	most := uint64(time.Now().Add(ahead).UnixMicro())
+func checkBallots(ballots ...filestore.Ballot) error {
+	most := uint64(time.Now().Add(ballotsAhead).UnixMicro())
 	for _, b := range ballots {
 		if b.Counter > most {
 			return errBallotAhead
@@ -39,7 +36,7 @@ func checkBallots(ahead time.Duration, ballots ...filestore.Ballot) error {
 
 // checkAnswer checks what another voter says of a name.
 func (n *Node) checkAnswer(ctx context.Context, from MachineID, name string, a register.Answer) error {
-	if err := checkBallots(followedAhead, a.Promised, a.Accepted); err != nil {
+	if err := checkBallots(a.Promised, a.Accepted); err != nil {
 		return err
 	}
 	return n.checkRecord(ctx, from, name, a.Record)
@@ -56,7 +53,7 @@ func (n *Node) onRead(m readRequest) (register.Answer, error) {
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
-	if err := checkBallots(takenAhead, m.Ballot); err != nil {
+	if err := checkBallots(m.Ballot); err != nil {
 		return register.Answer{}, err
 	}
 	known, floor := n.knowledge(m.Name), n.store.Floor()
@@ -70,7 +67,7 @@ func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
 
 // onAccept accepts nothing that its publisher has not signed, whoever asks.
 func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) (register.Answer, error) {
-	if err := checkBallots(takenAhead, m.Ballot); err != nil {
+	if err := checkBallots(m.Ballot); err != nil {
 		return register.Answer{}, err
 	}
 	name := m.Record.Name
