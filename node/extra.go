@@ -160,27 +160,41 @@ func (n *Node) makeKeep(ctx context.Context, m MachineID, req keepRequest) error
 	return n.net.Call(ctx, n.members.peer(m), callKeep, req, nil)
 }
 
-// onKeep keeps a copy without a vote: the content, then the record.
+// onKeep keeps a copy without a vote: the content, then the record. Who votes on a
+// name is signed by nobody, so that the record of another machine is not taken at
+// its word: a voter that did would give up its vote for a list that was made up.
 func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) error {
-	rec := req.Record
 	if n.state.leaving.Load() {
 		return ErrLeaving
-	}
-	if rec.Voters.Contains(n.self()) {
-		return fmt.Errorf("%w: a voter's copy is its register's", ErrBadOption)
 	}
 	if err := checkBallots(req.At); err != nil {
 		return err
 	}
-	if err := n.checkPublished(ctx, &rec, from); err != nil {
+	if err := n.checkPublished(ctx, &req.Record, from); err != nil {
 		return err
+	}
+	rec, at := req.Record, req.At
+	if from != n.self() {
+		f, err := n.read(ctx, rec.Name)
+		switch {
+		case err != nil:
+			return err
+		case !f.confirmed:
+			return ErrUnavailable
+		case f.live() == nil || f.record.Op != rec.Op || f.view.Basis.Compare(at) < 0:
+			return fmt.Errorf("%w: what is to be kept is not what is stored", ErrInterrupted)
+		}
+		rec, at = *f.record, f.view.Basis
+	}
+	if rec.Voters.Contains(n.self()) {
+		return fmt.Errorf("%w: a voter's copy is its register's", ErrBadOption)
 	}
 	sources := slices.DeleteFunc(n.rank(&rec, req.Sources), func(m MachineID) bool { return m == n.self() })
 	if err := n.obtain(ctx, obtainRequest{Record: rec, Sources: sources, Repair: req.Repair}); err != nil {
 		return err
 	}
 	reg, err := n.store.Learn(rec.Name, func(r filestore.Register) (filestore.Register, error) {
-		return register.OnChosen(n.self(), r, req.At, rec), nil
+		return register.OnChosen(n.self(), r, at, rec), nil
 	})
 	if err != nil {
 		return err

@@ -240,3 +240,42 @@ func TestBallotsFarAheadAreRefused(t *testing.T) {
 		r.Forget(name) // one of its voters has it otherwise for good
 	})
 }
+
+// A copy to keep is not taken for news of who votes: not by the voters, who would all
+// give up their votes, and not by those who have nothing of the name.
+func TestAVoterListIsNotTakenFromOneMember(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 5}, func(t *testing.T, r *ringtest.Ring) {
+		ctx := t.Context()
+		r.Store(r.Members[0], "name", []byte("the owner's"), node.StoreOptions{})
+		voters := r.Holders(r.Members[0], "name")
+		require.Len(t, voters, 3)
+		others := r.Others(voters...)
+		evil, outsider := others[0], others[1]
+		before, err := voters[0].Register("name")
+		require.NoError(t, err)
+		at := filestore.Ballot{Counter: before.Accepted.Counter + 1, Machine: evil.Membership.Machine()}
+		for what, list := range map[string]filestore.Voters{
+			"the sender":        {New: []node.MachineID{evil.Membership.Machine()}},
+			"nobody there is":   {New: []node.MachineID{{1}, {2}, {3}}},
+			"on its way":        {Old: before.Record.Voters.New, New: []node.MachineID{{1}, {2}, {3}}},
+			"right, but not at": before.Record.Voters,
+		} {
+			moved := *before.Record
+			moved.Voters = list
+			for _, m := range append(voters, outsider) {
+				require.Error(t, evil.Keep(ctx, m.Membership.Machine(), moved, at), what)
+			}
+		}
+		for _, m := range voters {
+			reg, err := m.Register("name")
+			require.NoError(t, err)
+			assert.Equal(t, before.Accepted, reg.Accepted)
+			assert.Equal(t, before.Record.Voters, reg.Record.Voters)
+		}
+		assert.False(t, outsider.Has("name"))
+		r.CheckName(outsider, "name", []byte("the owner's"))
+
+		require.NoError(t, evil.Keep(ctx, outsider.Membership.Machine(), *before.Record, before.Accepted), "what is chosen may be kept")
+		assert.True(t, outsider.Has("name"))
+	})
+}
