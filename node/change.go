@@ -320,6 +320,22 @@ func (n *Node) view(ctx context.Context, name string) (register.View, error) {
 // heard are the answers of machines that have been asked about a name.
 type heard map[MachineID]register.Answer
 
+// under is what was heard of the record that was accepted under a ballot; nothing: a
+// found without a record.
+func (h heard) under(at filestore.Ballot) (f found) {
+	for m, a := range h {
+		if a.Record == nil || a.Accepted != at {
+			continue
+		}
+		f.record, f.view = a.Record, register.ViewOf(a.Record, at)
+		f.witnesses = append(f.witnesses, m)
+		if a.Held {
+			f.holders = append(f.holders, m)
+		}
+	}
+	return f
+}
+
 // viewHearing is view, and keeps what machines have answered on the way.
 func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.View, error) {
 	own, err := n.own(name)
@@ -332,6 +348,7 @@ func (n *Node) viewHearing(ctx context.Context, name string, h heard) (register.
 		if best.Voters.Contains(n.self()) {
 			return best, nil
 		}
+		h[n.self()] = register.OnRead(own, register.Ignorant)
 	}
 	p, err := n.placeNear(ctx, chord.KeyOf(name))
 	if err != nil {

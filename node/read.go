@@ -18,6 +18,7 @@ type found struct {
 	confirmed bool
 	silent    bool        // too few of the voters answered
 	holders   []MachineID // that said they hold the content, in no order
+	witnesses []MachineID // that have the record and do not vote on it, where no voter has one
 	notHere   bool        // this node had no record of it
 }
 
@@ -39,8 +40,9 @@ func (f found) changes() uint64 {
 
 // read reads a name's register, in one round where that is enough to know what
 // is chosen. Where a majority of the voters does not answer, the newest record
-// that anybody has is returned unconfirmed; without one the error is ErrUnavailable,
-// or ErrVacant.
+// that any of them has is returned unconfirmed, or else the one that led to them,
+// which somebody without a vote has kept; without one the error is ErrUnavailable, or
+// ErrVacant.
 func (n *Node) read(ctx context.Context, name string) (found, error) {
 	return n.readBy(ctx, name, 0)
 }
@@ -54,6 +56,7 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 		return found{}, err
 	}
 	var best found
+	seen := h.under(view.Basis)
 	vacant := false
 	for range 3 {
 		r, verdict := n.readUnder(ctx, name, view, h, need)
@@ -76,6 +79,7 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 				silent: verdict == register.Silent && ctx.Err() == nil,
 			}
 		}
+		seen.silent = verdict == register.Silent && ctx.Err() == nil
 		if verdict == register.Undecided {
 			if f, err := n.keep(ctx, name, view, need); err == nil {
 				return f, nil
@@ -88,6 +92,8 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 		return found{}, fmt.Errorf("%w: a read quorum of %d", ErrUnavailable, need)
 	case best.record != nil:
 		return best, nil
+	case seen.record != nil:
+		return seen, nil
 	case vacant:
 		return found{}, ErrVacant
 	}

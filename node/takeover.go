@@ -27,6 +27,8 @@ import (
 //     greater than all they have promised, with the newest record that the
 //     survivors have. Of several at once, those with the same voters and the same
 //     record agree as in any round; others are different branches.
+//   - Where no voter is left, the newest record that somebody without a vote has
+//     kept does: a copy beyond the voters, or one that has not been dropped yet.
 //   - The record says that it was forced, and which branch it follows from up to
 //     which ballot. What the old voters decided later is not covered by that, so
 //     that nobody gives it up when they come back: it is the newer version, or is
@@ -142,7 +144,7 @@ func (n *Node) takeOver(ctx context.Context, name string, f found) (moved bool, 
 	if len(target) < n.quorum(n.want()) {
 		return false, ErrUnavailable
 	}
-	moved, err = n.repairChange(ctx, name, f, target, register.Task{Target: target, Force: true})
+	moved, err = n.repairChange(ctx, name, f, target, register.Task{Target: target, Force: true, Witnesses: f.witnesses})
 	if err == nil {
 		n.repair.unanswered.end(name)
 		n.log.Warn("took over a file without a majority of those that kept it", "name", name)

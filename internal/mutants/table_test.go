@@ -151,6 +151,21 @@ var table = []mutant{
 		"./node/register", "TestWhatAnUnchosenRecord",
 	},
 	{
+		"what is kept without a vote outlives the voters", "node/read.go",
+		"case seen.record != nil:", "case false:",
+		"./node", "TestCopiesBeyondTheVotersOutliveThem",
+	},
+	{
+		"a take-over asks who has the record without a vote", "node/takeover.go",
+		", Witnesses: f.witnesses", "",
+		"./node", "TestAStrayOutlivesTheVoters",
+	},
+	{
+		"who is asked to keep a copy reads the name first", "node/extra.go",
+		"if from != n.self() {", "if false {",
+		"./node", "TestAVoterListIsNotTakenFromOneMember",
+	},
+	{
 		"don't know counts towards no quorum", "node/register/voter.go",
 		"if r.Record == nil && k != Authoritative {", "if false {",
 		"./node", "TestNoFalseNotFound|TestAuthority|TestFetchesDuringJoins",

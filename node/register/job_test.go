@@ -81,6 +81,9 @@ func (j *job) ask(to []filestore.MachineID, voter func(*machine) register.Answer
 func (j *job) prepare(v register.View) {
 	j.applied = false
 	task := register.Task{Target: j.target, Force: j.force, Met: j.met, Kept: j.kept}
+	if j.force {
+		task.Witnesses = []filestore.MachineID{j.at.id} // it may be no voter, and not among those that take over
+	}
 	if j.op != nil && j.op.kind != get {
 		task.Change = &register.Change{Op: j.op.id(), Base: j.op.base, Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {
 			j.applied = true

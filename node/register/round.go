@@ -26,6 +26,9 @@ type Task struct {
 	// Force moves the voters to Target in one step, without a majority of those
 	// there are. It begins a new branch, and changes nothing else.
 	Force bool
+	// Witnesses are machines without a vote, before or after, that have the record
+	// which a task with Force goes on from, where no voter may be left that has it.
+	Witnesses []filestore.MachineID
 	// Met are records of other branches that were met elsewhere. Like those that
 	// come with promises they are taken account of.
 	Met []Met
@@ -109,7 +112,11 @@ func (r *Round) Prepare() (Prepare, []filestore.MachineID) {
 	if r.starts() || r.task.Force {
 		m.Joining = r.task.Target
 	}
-	return m, filestore.Voters{Old: r.view.Voters.All(), New: r.quorum.All()}.All()
+	to := filestore.Voters{Old: r.view.Voters.All(), New: r.quorum.All()}.All()
+	if r.task.Force {
+		to = filestore.Voters{Old: to, New: r.task.Witnesses}.All()
+	}
+	return m, to
 }
 
 // OnPromise takes a voter's answer to Prepare: Wait, Propose, Again, Absent or Unknown.
