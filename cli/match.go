@@ -48,8 +48,8 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 			continue
 		}
 		var matches []string
-		summary, err := client.List(ctx, node.ListOptions{Ring: true, Pattern: arg}, func(f api.File) error {
-			matches = append(matches, f.Name)
+		summary, err := client.Names(ctx, arg, func(name string) error {
+			matches = append(matches, name)
 			return nil
 		})
 		if err != nil {

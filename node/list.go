@@ -69,7 +69,11 @@ func (n *Node) onList(req listRequest) (listReply, error) {
 			reply.Next, reply.More = cursor{Key: chord.KeyOf(last), Name: last}, true
 			break
 		}
-		reply.Entries = append(reply.Entries, listEntry{Record: reg.Record, Accepted: reg.Accepted, Name: reg.Name})
+		e := listEntry{Accepted: reg.Accepted, Name: reg.Name, Gone: !reg.Held}
+		if !req.Brief {
+			e.Record = reg.Record
+		}
+		reply.Entries = append(reply.Entries, e)
 	}
 	return reply, nil
 }
@@ -187,7 +191,7 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 	for _, m := range n.members.all() {
 		to = append(to, m.Machine)
 	}
-	first := listRequest{Prefix: o.Prefix, Pattern: o.Pattern, Gone: true}
+	first := listRequest{Prefix: o.Prefix, Pattern: o.Pattern, Gone: true, Brief: o.Names}
 	answers := ask(n, to, func(m MachineID) (listReply, error) { return n.sendList(ctx, m, first) })
 	s := ListSummary{Asked: len(to)}
 	var lists []*listing
@@ -200,7 +204,7 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 		}
 	}
 	for {
-		f, err := n.nextListed(ctx, lists)
+		f, err := n.nextListed(ctx, lists, o.Names)
 		if err != nil {
 			return s, err
 		}
@@ -223,8 +227,8 @@ func (n *Node) listRing(ctx context.Context, o ListOptions, yield func(File) err
 }
 
 // nextListed takes the least name off all listings and returns its newest
-// version; nil at the end.
-func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) {
+// version, or its name alone; nil at the end.
+func (n *Node) nextListed(ctx context.Context, lists []*listing, names bool) (*File, error) {
 	var first *listing
 	for _, l := range lists {
 		if l.head() != nil && (first == nil || l.before(first)) {
@@ -241,6 +245,10 @@ func (n *Node) nextListed(ctx context.Context, lists []*listing) (*File, error) 
 			all = append(all, *e)
 			n.advance(ctx, l)
 		}
+	}
+	if names {
+		newest := slices.MaxFunc(all, func(a, b listEntry) int { return a.Accepted.Compare(b.Accepted) })
+		return &File{Record: filestore.Record{Name: name, Deleted: newest.Gone}}, nil
 	}
 	return n.listed(name, all), nil
 }

@@ -190,6 +190,9 @@ func TestListings(t *testing.T) {
 			all, summary := list(t, m, node.ListOptions{Ring: true})
 			assert.True(t, summary.Complete())
 			assert.ElementsMatch(t, live, namesOf(all))
+			brief, summary := list(t, m, node.ListOptions{Ring: true, Names: true})
+			assert.True(t, summary.Complete())
+			assert.Equal(t, namesOf(all), namesOf(brief))
 			for i, f := range all {
 				assert.Equal(t, 3, f.Copies, f.Record.Name)
 				assert.True(t, i == 0 || all[i-1].Key.Compare(f.Key) <= 0, "in the order of keys")

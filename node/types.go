@@ -145,6 +145,7 @@ type ListOptions struct {
 	Prefix  string // only names that begin with it
 	Pattern string // only names path.Match matches; empty: all
 	Ring    bool   // every name on the ring, not only what this node holds
+	Names   bool   // with Ring: only names, which is much less work. Nothing else of a File is set
 }
 
 // ListSummary closes a listing.

@@ -219,6 +219,7 @@ type listRequest struct {
 	Prefix  string `cbor:"2,keyasint,omitempty"`
 	Pattern string `cbor:"3,keyasint,omitempty"`
 	Gone    bool   `cbor:"4,keyasint,omitempty"` // tombstones, too
+	Brief   bool   `cbor:"5,keyasint,omitempty"` // entries without their records
 }
 
 // cursor is a place in a listing; the zero cursor is its beginning.
@@ -236,9 +237,10 @@ type listReply struct {
 // listEntry is a file in a listing. Its record is passed on as it is encoded in the
 // holder's table.
 type listEntry struct {
-	Record   cbor.RawMessage  `cbor:"1,keyasint"`
+	Record   cbor.RawMessage  `cbor:"1,keyasint,omitempty"` // not in a brief one
 	Accepted filestore.Ballot `cbor:"2,keyasint"`
 	Name     string           `cbor:"3,keyasint"`
+	Gone     bool             `cbor:"4,keyasint,omitempty"` // the record is a tombstone
 }
 
 // compareRequest compares ranges of the ring.

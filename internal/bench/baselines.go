@@ -52,7 +52,12 @@ func (b *bench) receivers(ctx context.Context, path string) []contender {
 	empty := func() error { _, err := b.fresh(inbox); return err }
 	to := filepath.Join(b.dir, inbox)
 	name := filepath.Base(path)
-	var all []contender
+	all := []contender{{name: "Go, TLS and SHA-256", servers: []int{os.Getpid()}, before: empty, run: func(*usage) error {
+		if path != b.tree {
+			return floor(path, filepath.Join(to, name))
+		}
+		return floor(path, to)
+	}}}
 	if s.rsync != nil {
 		all = append(all, contender{name: rsyncPlain, servers: s.rsync.pids(), before: empty, run: func(u *usage) error {
 			return u.command(ctx, "rsync", "-r", "--whole-file", s.rsync.url("rsync", name), to)

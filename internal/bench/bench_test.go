@@ -73,6 +73,25 @@ func TestFilesAreTheSameEachTime(t *testing.T) {
 	}
 }
 
+// The floor moves what it is given: files of one piece and of several.
+func TestFloor(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	for name, n := range map[string]int64{"one": 1, "piece": floorPiece, "more": 3*floorPiece + 7} {
+		require.NoError(t, writeRandom(filepath.Join(from, name), n))
+	}
+	require.NoError(t, floor(from, to))
+	require.NoError(t, floor(filepath.Join(from, "more"), filepath.Join(to, "alone")))
+	for name, as := range map[string]string{"one": "one", "piece": "piece", "more": "more", "alone": "more"} {
+		want, err := os.ReadFile(filepath.Join(from, as))
+		require.NoError(t, err)
+		got, err := os.ReadFile(filepath.Join(to, name))
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(want, got), name)
+	}
+	require.Error(t, floor(filepath.Join(from, "missing"), to))
+	require.Error(t, floor(from, filepath.Join(to, "no", "folder")))
+}
+
 // The whole benchmark with little work: the test binary plays dhtfs.
 func TestBenchmark(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {

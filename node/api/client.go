@@ -186,6 +186,21 @@ func (c *Client) Shutdown(ctx context.Context) error {
 // ends with yield's error if it has one.
 func (c *Client) List(ctx context.Context, o node.ListOptions, yield func(File) error) (ListSummary, error) {
 	query := url.Values{"prefix": {o.Prefix}, "pattern": {o.Pattern}, "ring": {strconv.FormatBool(o.Ring)}}
+	return c.list(ctx, query, func(line listLine) error {
+		if line.File == nil {
+			return nil
+		}
+		return yield(*line.File)
+	})
+}
+
+// Names lists the names on the ring that match a pattern as path.Match does.
+func (c *Client) Names(ctx context.Context, pattern string, yield func(name string) error) (ListSummary, error) {
+	query := url.Values{"pattern": {pattern}, "ring": {"true"}, "names": {"true"}}
+	return c.list(ctx, query, func(line listLine) error { return yield(line.Name) })
+}
+
+func (c *Client) list(ctx context.Context, query url.Values, yield func(listLine) error) (ListSummary, error) {
 	response, err := c.do(ctx, http.MethodGet, "/v1/files", query, nil, nil)
 	if err != nil {
 		return ListSummary{}, err
@@ -202,8 +217,8 @@ func (c *Client) List(ctx context.Context, o node.ListOptions, yield func(File) 
 			return *line.Summary, nil
 		case line.Error != nil:
 			return ListSummary{}, line.Error
-		case line.File != nil:
-			if err := yield(*line.File); err != nil {
+		default:
+			if err := yield(line); err != nil {
 				return ListSummary{}, err
 			}
 		}

@@ -197,30 +197,37 @@ func asciiJSON(doc any) (string, error) {
 // listLine is one line of GET /v1/files; exactly one field is set.
 type listLine struct {
 	File    *File        `json:"file,omitempty"`
+	Name    string       `json:"name,omitempty"`
 	Summary *ListSummary `json:"summary,omitempty"`
 	Error   *Error       `json:"error,omitempty"`
 }
 
 func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	p := paramsOf(r)
-	o := node.ListOptions{Prefix: p.text("prefix"), Pattern: p.text("pattern"), Ring: p.flag("ring")}
+	o := node.ListOptions{Prefix: p.text("prefix"), Pattern: p.text("pattern"), Ring: p.flag("ring"), Names: p.flag("names")}
 	if p.err != nil {
 		return p.err
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
-	sendLines(w, func(yield func(File) error) (ListSummary, error) {
-		summary, err := h.node.List(r.Context(), o, func(f node.File) error { return yield(fileOf(f, h.node.Label)) })
+	sendLines(w, func(yield func(listLine) error) (ListSummary, error) {
+		summary, err := h.node.List(r.Context(), o, func(f node.File) error {
+			if o.Names {
+				return yield(listLine{Name: f.Record.Name})
+			}
+			doc := fileOf(f, h.node.Label)
+			return yield(listLine{File: &doc})
+		})
 		return summaryOf(summary), err
 	})
 	return nil
 }
 
 // sendLines writes a listing as lines; how it ended is the last one.
-func sendLines(w io.Writer, list func(yield func(File) error) (ListSummary, error)) {
+func sendLines(w io.Writer, list func(yield func(listLine) error) (ListSummary, error)) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
-	summary, err := list(func(f File) error { return encoder.Encode(listLine{File: &f}) })
+	summary, err := list(func(line listLine) error { return encoder.Encode(line) })
 	last := listLine{Summary: &summary}
 	if err != nil {
 		last = listLine{Error: Describe(err)}

@@ -174,9 +174,9 @@ func TestListEndsWithASummaryOrAnError(t *testing.T) {
 	cut := false
 	client := clientOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		var out bytes.Buffer
-		sendLines(&out, func(yield func(File) error) (ListSummary, error) {
+		sendLines(&out, func(yield func(listLine) error) (ListSummary, error) {
 			for _, name := range []string{"a", "<b>"} {
-				if err := yield(File{Name: name}); err != nil {
+				if err := yield(listLine{File: &File{Name: name}}); err != nil {
 					return ListSummary{}, err
 				}
 			}

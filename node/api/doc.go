@@ -13,7 +13,7 @@
 //	GET    /v1/fingers          dhtfs.fingers/v1
 //	GET    /v1/locate           dhtfs.locate/v1; name= or key= (40 hex digits)
 //	GET    /v1/files            one JSON object a line: {"file":…} and at last {"summary":…} or {"error":…};
-//	                            prefix=, pattern=, ring=true
+//	                            prefix=, pattern=, ring=true, and with that names=true: {"name":…} alone
 //	GET    /v1/file             dhtfs.stat/v1; name=
 //	PUT    /v1/file             the body is the content; answers dhtfs.stored/v1; name=, op=, base=, if_exists=,
 //	                            mode=, modified=, replicas=, quorum=, compress=

@@ -79,7 +79,7 @@ func documents() map[string]any {
 			Conflicts: []string{"report.pdf (conflict 00112233)"},
 		},
 		"stored": storedOf(stored, testLabel),
-		"list":   []listLine{{File: &doc}, {Summary: &summary}, {Error: failure}},
+		"list":   []listLine{{File: &doc}, {Name: record.Name}, {Summary: &summary}, {Error: failure}},
 		"look": looks{Schema: "dhtfs.look/v1", Names: []Looked{
 			{Stored: true, Changes: 7, File: &Stat{Schema: "dhtfs.stat/v1", File: doc, Holders: holdersOf(holders)}}, {Free: true}, {Error: failure},
 		}},

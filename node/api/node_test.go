@@ -108,6 +108,11 @@ func TestEveryCallOnANode(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, summary.Complete)
 	assert.Equal(t, []string{"a/b ü"}, names)
+	names = nil
+	summary, err = client.Names(ctx, "a/*", func(name string) error { names = append(names, name); return nil })
+	require.NoError(t, err)
+	assert.True(t, summary.Complete)
+	assert.Equal(t, []string{"a/b ü"}, names)
 
 	located, err := client.LocateName(ctx, "a/b ü")
 	require.NoError(t, err)
