@@ -52,12 +52,12 @@ func (b *bench) receivers(ctx context.Context, path string) []contender {
 	empty := func() error { _, err := b.fresh(inbox); return err }
 	to := filepath.Join(b.dir, inbox)
 	name := filepath.Base(path)
-	all := []contender{{name: "Go, TLS and SHA-256", servers: []int{os.Getpid()}, before: empty, run: func(*usage) error {
+	all := []contender{b.floor(path, 1, func(int) string {
 		if path != b.tree {
-			return floor(path, filepath.Join(to, name))
+			return filepath.Join(to, name)
 		}
-		return floor(path, to)
-	}}}
+		return to
+	})}
 	if s.rsync != nil {
 		all = append(all, contender{name: rsyncPlain, servers: s.rsync.pids(), before: empty, run: func(u *usage) error {
 			return u.command(ctx, "rsync", "-r", "--whole-file", s.rsync.url("rsync", name), to)
@@ -86,7 +86,7 @@ func (b *bench) pullers(ctx context.Context, clients int) []contender {
 	empty := func() error { _, err := b.fresh(inbox); return err }
 	to := func(i int) string { return filepath.Join(b.dir, inbox, fmt.Sprint(i)) }
 	name := filepath.Base(b.part)
-	var all []contender
+	all := []contender{b.floor(b.part, clients, to)}
 	if s.rsync != nil {
 		all = append(all, contender{name: rsyncPlain, servers: s.rsync.pids(), before: empty, run: func(u *usage) error {
 			return atOnce(clients, func(i int) error {
@@ -102,6 +102,26 @@ func (b *bench) pullers(ctx context.Context, clients int) []contender {
 		}})
 	}
 	return all
+}
+
+// floor is what a fetch cannot do without, for several clients at once.
+func (b *bench) floor(path string, clients int, to func(client int) string) contender {
+	var pieces []piece
+	return contender{
+		name: "Go, TLS and SHA-256", servers: []int{os.Getpid()},
+		before: func() (err error) {
+			if pieces == nil {
+				pieces, err = cut(path)
+			}
+			if err == nil {
+				_, err = b.fresh(inbox)
+			}
+			return err
+		},
+		run: func(*usage) error {
+			return atOnce(clients, func(i int) error { return floor(path, to(i), pieces) })
+		},
+	}
 }
 
 // rawTCP sends a file over a loopback connection into another one, as little as

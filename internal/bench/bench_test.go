@@ -79,8 +79,13 @@ func TestFloor(t *testing.T) {
 	for name, n := range map[string]int64{"one": 1, "piece": floorPiece, "more": 3*floorPiece + 7} {
 		require.NoError(t, writeRandom(filepath.Join(from, name), n))
 	}
-	require.NoError(t, floor(from, to))
-	require.NoError(t, floor(filepath.Join(from, "more"), filepath.Join(to, "alone")))
+	pieces, err := cut(from)
+	require.NoError(t, err)
+	require.NoError(t, floor(from, to, pieces))
+	more := filepath.Join(from, "more")
+	alone, err := cut(more)
+	require.NoError(t, err)
+	require.NoError(t, floor(more, filepath.Join(to, "alone"), alone))
 	for name, as := range map[string]string{"one": "one", "piece": "piece", "more": "more", "alone": "more"} {
 		want, err := os.ReadFile(filepath.Join(from, as))
 		require.NoError(t, err)
@@ -88,8 +93,11 @@ func TestFloor(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, bytes.Equal(want, got), name)
 	}
-	require.Error(t, floor(filepath.Join(from, "missing"), to))
-	require.Error(t, floor(from, filepath.Join(to, "no", "folder")))
+	_, err = cut(filepath.Join(from, "missing"))
+	require.Error(t, err)
+	require.Error(t, floor(from, filepath.Join(to, "no", "folder"), pieces))
+	require.NoError(t, os.WriteFile(more, make([]byte, 3*floorPiece+7), 0o600))
+	require.ErrorContains(t, floor(more, filepath.Join(to, "alone"), alone), "not what was sent")
 }
 
 // The whole benchmark with little work: the test binary plays dhtfs.

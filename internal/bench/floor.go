@@ -36,14 +36,11 @@ type piece struct {
 }
 
 // floor sends a file or a folder over loopback as little as can be done in Go that
-// encrypts, and checks every byte by SHA-256: a connection for each processor, both
-// ends in this process, no name looked up, nobody asked, nothing synced.
-func floor(from, to string) error {
+// encrypts, and checks every byte by SHA-256 where it arrives: a connection for each
+// processor, both ends in this process, sums that are known before, no name looked up,
+// nobody asked, nothing synced.
+func floor(from, to string, pieces []piece) error {
 	server, client, err := floorTLS()
-	if err != nil {
-		return err
-	}
-	pieces, err := cut(from)
 	if err != nil {
 		return err
 	}
@@ -52,7 +49,7 @@ func floor(from, to string) error {
 		return err
 	}
 	var all errgroup.Group
-	lanes := runtime.NumCPU()
+	lanes := min(runtime.NumCPU(), len(pieces))
 	for i := range lanes {
 		all.Go(func() error {
 			conn, err := ln.Accept()
@@ -100,8 +97,9 @@ func floorTLS() (server, client *tls.Config, err error) {
 	return server, &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}, nil
 }
 
-// cut lists the pieces of a file, or of all files in a folder.
+// cut lists the pieces of a file, or of all files in a folder, with their sums.
 func cut(from string) (pieces []piece, err error) {
+	buf := make([]byte, floorPiece)
 	err = filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
@@ -120,11 +118,26 @@ func cut(from string) (pieces []piece, err error) {
 		}
 		for ; p.Offset < info.Size(); p.Offset += floorPiece {
 			p.Length = min(floorPiece, info.Size()-p.Offset)
+			content, err := p.read(from, buf)
+			if err != nil {
+				return err
+			}
+			p.Sum = sha256.Sum256(content)
 			pieces = append(pieces, p)
 		}
 		return nil
 	})
 	return pieces, err
+}
+
+// read reads a piece into buf.
+func (p *piece) read(from string, buf []byte) ([]byte, error) {
+	f, err := os.Open(p.in(from))
+	if err != nil {
+		return nil, err
+	}
+	_, err = f.ReadAt(buf[:p.Length], p.Offset)
+	return buf[:p.Length], errors.Join(err, f.Close())
 }
 
 func (p *piece) in(dir string) string {
@@ -134,19 +147,14 @@ func (p *piece) in(dir string) string {
 func sendPieces(w io.Writer, from string, pieces []piece) error {
 	buf := make([]byte, floorPiece)
 	for _, p := range pieces {
-		f, err := os.Open(p.in(from))
+		content, err := p.read(from, buf)
 		if err != nil {
 			return err
 		}
-		_, err = f.ReadAt(buf[:p.Length], p.Offset)
-		if err = errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-		p.Sum = sha256.Sum256(buf[:p.Length])
 		if err := binary.Write(w, binary.BigEndian, p); err != nil {
 			return err
 		}
-		if _, err := w.Write(buf[:p.Length]); err != nil {
+		if _, err := w.Write(content); err != nil {
 			return err
 		}
 	}
@@ -158,7 +166,7 @@ func receivePieces(r io.Reader, to string) error {
 	for {
 		var p piece
 		err := binary.Read(r, binary.BigEndian, &p)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

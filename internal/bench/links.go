@@ -132,15 +132,16 @@ func (b *bench) limited(ctx context.Context, t *table) error {
 // not shrink is what a fetch without compression would be.
 func (b *bench) limitedRows(ctx context.Context, round int, link string, bytes int64) (rows []row, stored []string) {
 	const plain, auto = "dhtfs --compress off", us
+	const all = "--write-quorum=3" // with fewer a slow link would be spared a copy, and a fast one not
 	random, logs, raw := fmt.Sprintf("random-%d", round), fmt.Sprintf("logs-%d", round), fmt.Sprintf("raw-%d", round)
 	title := func(what string) string { return fmt.Sprintf("%s %s, limited to %s", what, size(bytes), link) }
 	as := func(name string, c contender) contender { c.name = name; return c }
 	return []row{
 		{title("store logs"), plain, []contender{
-			as(plain, b.storer(ctx, round, b.logs, "--as", raw, "--compress", "off")),
-			as(auto, b.storer(ctx, round, b.logs, "--as", logs)),
+			as(plain, b.storer(ctx, round, b.logs, "--as", raw, all, "--compress", "off")),
+			as(auto, b.storer(ctx, round, b.logs, "--as", logs, all)),
 		}},
-		{title("store random"), "", []contender{b.storer(ctx, round, b.random, "--as", random)}},
+		{title("store random"), "", []contender{b.storer(ctx, round, b.random, "--as", random, all)}},
 		{title("fetch"), "random", []contender{
 			as("random", b.fetcher(ctx, random, random)),
 			as("logs", b.fetcher(ctx, logs, logs)),
