@@ -73,11 +73,11 @@ func (o *fetchOptions) partial() bool { return o.offset > 0 || o.length > 0 }
 func newFetchCommand(a *app) *cobra.Command {
 	var o fetchOptions
 	cmd := &cobra.Command{
-		Use:     "fetch NAME|GLOB...",
+		Use:     "fetch NAME|GLOB|FOLDER/...",
 		Aliases: []string{"get"},
 		Short:   "Fetch files from the ring",
 		Args:    takes(1, noLimit),
-		RunE:    func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, args) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, "fetch", args) },
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
@@ -86,16 +86,16 @@ func newFetchCommand(a *app) *cobra.Command {
 func newCatCommand(a *app) *cobra.Command {
 	o := fetchOptions{output: "-", conflict: "fail", jobs: 1}
 	cmd := &cobra.Command{
-		Use:   "cat NAME|GLOB...",
+		Use:   "cat NAME|GLOB|FOLDER/...",
 		Short: "Write files of the ring to standard output",
 		Args:  takes(1, noLimit),
-		RunE:  func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, args) },
+		RunE:  func(cmd *cobra.Command, args []string) error { return runFetch(cmd.Context(), a, o, "cat", args) },
 	}
 	o.addContentFlags(cmd.Flags())
 	return cmd
 }
 
-func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error {
+func runFetch(ctx context.Context, a *app, o fetchOptions, verb string, args []string) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 	if o.output == "-" {
 		f.stdout = a.stdout
 		f.options.jobs = 1 // one after the other, in order
-	} else if f.target, err = openTarget(o.output, len(names) > 1); err != nil {
+	} else if f.target, err = openTarget(o.output, len(names) > 1 || slices.ContainsFunc(args, isFolder)); err != nil {
 		return err
 	} else {
 		defer f.target.close()
@@ -125,7 +125,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, args []string) error 
 	f.progress = a.newProgress("fetching", 0)
 	f.all(ctx, names)
 	f.progress.end()
-	return f.report.end(ctx)
+	return hintFolder(ctx, a, client, verb, args, f.report.end(ctx))
 }
 
 // all fetches the names: into files many at a time, otherwise one by one.

@@ -104,14 +104,12 @@ func listing(ctx context.Context, client *api.Client, o listOptions, arg string)
 	query := node.ListOptions{Ring: o.ring, Prefix: arg}
 	exact := false
 	if isPattern(arg) {
-		_, err := client.Stat(ctx, arg)
-		switch {
-		case err == nil:
-			exact = true
-		case errors.Is(err, node.ErrNotFound) || isRefusedName(err):
-			query = node.ListOptions{Ring: o.ring, Pattern: arg}
-		default:
+		var err error
+		if exact, err = isName(ctx, client, arg); err != nil {
 			return nil, err
+		}
+		if !exact {
+			query = node.ListOptions{Ring: o.ring, Pattern: arg}
 		}
 	}
 	return func(yield func(api.File) error) (api.ListSummary, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dhtfs/dhtfs/filestore"
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
 )
@@ -21,10 +22,22 @@ func isPattern(arg string) bool {
 	return err == nil
 }
 
-// resolveNames turns each argument into the stored names it stands for: itself
-// if that is stored or no glob, otherwise every name on the ring that matches,
-// sorted. An argument that matches nothing stays, so that its command can say
-// so. Each name comes once.
+// folderOf is the folder that arg means, which ends in a slash; false for all that
+// is not one, or cannot be.
+func folderOf(arg string) (string, bool) {
+	name, ok := strings.CutSuffix(arg, "/")
+	return name, ok && filestore.ValidateName(name) == nil
+}
+
+func isFolder(arg string) bool {
+	_, ok := folderOf(arg)
+	return ok
+}
+
+// resolveNames turns each argument into the stored names it stands for: all names
+// below it if it ends in a slash, itself if that is stored or no glob, otherwise every
+// name on the ring that matches, sorted. An argument that matches nothing stays, so
+// that its command can say so. Each name comes once.
 func resolveNames(ctx context.Context, a *app, client *api.Client, args []string) ([]string, error) {
 	var names []string
 	seen := make(map[string]bool)
@@ -35,20 +48,17 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 		}
 	}
 	for _, arg := range args {
-		if !isPattern(arg) {
-			add(arg)
-			continue
-		}
-		_, err := client.Stat(ctx, arg)
-		if err != nil && !errors.Is(err, node.ErrNotFound) && !isRefusedName(err) {
+		query, nothing := node.ListOptions{Pattern: arg}, arg
+		if folder, ok := folderOf(arg); ok {
+			query, nothing = node.ListOptions{Prefix: arg}, folder
+		} else if literal, err := isName(ctx, client, arg); err != nil {
 			return nil, err
-		}
-		if err == nil {
+		} else if literal {
 			add(arg)
 			continue
 		}
 		var matches []string
-		summary, err := client.Names(ctx, arg, func(name string) error {
+		summary, err := client.Names(ctx, query, func(name string) error {
 			matches = append(matches, name)
 			return nil
 		})
@@ -60,7 +70,7 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 				summary.Nodes.Asked-summary.Nodes.Answered, summary.Nodes.Asked, arg)
 		}
 		if len(matches) == 0 {
-			matches = []string{arg}
+			matches = []string{nothing}
 		}
 		slices.Sort(matches)
 		for _, m := range matches {
@@ -68,6 +78,32 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 		}
 	}
 	return names, nil
+}
+
+// isName reports whether an argument is taken as a name: it is no glob, or stored.
+func isName(ctx context.Context, client *api.Client, arg string) (bool, error) {
+	if !isPattern(arg) {
+		return true, nil
+	}
+	_, err := client.Stat(ctx, arg)
+	if err != nil && (errors.Is(err, node.ErrNotFound) || isRefusedName(err)) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// hintFolder adds to the failure of a command for one name that is not stored that it
+// is a folder's, where that is so.
+func hintFolder(ctx context.Context, a *app, client *api.Client, verb string, args []string, err error) error {
+	if len(args) != 1 || !errors.Is(err, node.ErrNotFound) {
+		return err
+	}
+	folder, found := args[0]+"/", errors.New("found")
+	_, listing := client.Names(ctx, node.ListOptions{Prefix: folder}, func(string) error { return found })
+	if !errors.Is(listing, found) {
+		return err
+	}
+	return withHint(err, "it is a folder:  %s", a.command(verb+" "+shellQuote(folder)))
 }
 
 // isRefusedName reports whether no file can have that name.

@@ -14,7 +14,7 @@ import (
 func newRemoveCommand(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use:     "rm NAME|GLOB...",
+		Use:     "rm NAME|GLOB|FOLDER/...",
 		Aliases: []string{"delete"},
 		Short:   "Remove files from the ring, for everybody",
 		Args:    takes(1, noLimit),
@@ -52,7 +52,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 		}
 		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, func() string { return "removed " + escape(name) })
 	}
-	return report.end(ctx)
+	return hintFolder(ctx, a, client, "rm", args, report.end(ctx))
 }
 
 // removedLine is an item of `rm --json`.

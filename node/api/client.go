@@ -194,9 +194,9 @@ func (c *Client) List(ctx context.Context, o node.ListOptions, yield func(File) 
 	})
 }
 
-// Names lists the names on the ring that match a pattern as path.Match does.
-func (c *Client) Names(ctx context.Context, pattern string, yield func(name string) error) (ListSummary, error) {
-	query := url.Values{"pattern": {pattern}, "ring": {"true"}, "names": {"true"}}
+// Names is List for the names alone of all files on the ring that o asks for.
+func (c *Client) Names(ctx context.Context, o node.ListOptions, yield func(name string) error) (ListSummary, error) {
+	query := url.Values{"prefix": {o.Prefix}, "pattern": {o.Pattern}, "ring": {"true"}, "names": {"true"}}
 	return c.list(ctx, query, func(line listLine) error { return yield(line.Name) })
 }
 

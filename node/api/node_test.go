@@ -109,7 +109,7 @@ func TestEveryCallOnANode(t *testing.T) {
 	assert.True(t, summary.Complete)
 	assert.Equal(t, []string{"a/b ü"}, names)
 	names = nil
-	summary, err = client.Names(ctx, "a/*", func(name string) error { names = append(names, name); return nil })
+	summary, err = client.Names(ctx, node.ListOptions{Pattern: "a/*"}, func(name string) error { names = append(names, name); return nil })
 	require.NoError(t, err)
 	assert.True(t, summary.Complete)
 	assert.Equal(t, []string{"a/b ü"}, names)
