@@ -125,7 +125,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, verb string, args []s
 	f.progress = a.newProgress("fetching", 0)
 	f.all(ctx, names)
 	f.progress.end()
-	return hintFolder(ctx, a, client, verb, args, f.report.end(ctx))
+	return hintFolder(a, verb, args, f.report.end(ctx))
 }
 
 // all fetches the names: into files many at a time, otherwise one by one.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -22,22 +23,18 @@ func isPattern(arg string) bool {
 	return err == nil
 }
 
-// folderOf is the folder that arg means, which ends in a slash; false for all that
-// is not one, or cannot be.
-func folderOf(arg string) (string, bool) {
-	name, ok := strings.CutSuffix(arg, "/")
-	return name, ok && filestore.ValidateName(name) == nil
-}
-
+// isFolder reports whether arg means a folder: it ends in a slash, and is a name but
+// for that.
 func isFolder(arg string) bool {
-	_, ok := folderOf(arg)
-	return ok
+	name, ok := strings.CutSuffix(arg, "/")
+	return ok && filestore.ValidateName(name) == nil
 }
 
 // resolveNames turns each argument into the stored names it stands for: all names
 // below it if it ends in a slash, itself if that is stored or no glob, otherwise every
-// name on the ring that matches, sorted. An argument that matches nothing stays, so
-// that its command can say so. Each name comes once.
+// name on the ring that matches, sorted. A glob that matches nothing stays, so that
+// its command can say so; a folder without files is an error, since there may be a
+// file of that name without the slash. Each name comes once.
 func resolveNames(ctx context.Context, a *app, client *api.Client, args []string) ([]string, error) {
 	var names []string
 	seen := make(map[string]bool)
@@ -48,9 +45,9 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 		}
 	}
 	for _, arg := range args {
-		query, nothing := node.ListOptions{Pattern: arg}, arg
-		if folder, ok := folderOf(arg); ok {
-			query, nothing = node.ListOptions{Prefix: arg}, folder
+		query, folder := node.ListOptions{Pattern: arg}, isFolder(arg)
+		if folder {
+			query = node.ListOptions{Prefix: arg}
 		} else if literal, err := isName(ctx, client, arg); err != nil {
 			return nil, err
 		} else if literal {
@@ -70,7 +67,10 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 				summary.Nodes.Asked-summary.Nodes.Answered, summary.Nodes.Asked, arg)
 		}
 		if len(matches) == 0 {
-			matches = []string{nothing}
+			if folder {
+				return nil, &api.Error{Code: api.ExitNotFound, ID: "not_found", Message: fmt.Sprintf("there is no file below %q", arg)}
+			}
+			matches = []string{arg}
 		}
 		slices.Sort(matches)
 		for _, m := range matches {
@@ -93,17 +93,12 @@ func isName(ctx context.Context, client *api.Client, arg string) (bool, error) {
 }
 
 // hintFolder adds to the failure of a command for one name that is not stored that it
-// is a folder's, where that is so.
-func hintFolder(ctx context.Context, a *app, client *api.Client, verb string, args []string, err error) error {
-	if len(args) != 1 || !errors.Is(err, node.ErrNotFound) {
+// may be a folder's. To find out would take a listing of the whole ring.
+func hintFolder(a *app, verb string, args []string, err error) error {
+	if len(args) != 1 || !errors.Is(err, node.ErrNotFound) || !isFolder(args[0]+"/") {
 		return err
 	}
-	folder, found := args[0]+"/", errors.New("found")
-	_, listing := client.Names(ctx, node.ListOptions{Prefix: folder}, func(string) error { return found })
-	if !errors.Is(listing, found) {
-		return err
-	}
-	return withHint(err, "it is a folder:  %s", a.command(verb+" "+shellQuote(folder)))
+	return withHint(err, "what the ring has:  %s;  if that is a folder:  %s", a.command("ls --ring"), a.command(verb+" "+shellQuote(args[0]+"/")))
 }
 
 // isRefusedName reports whether no file can have that name.

@@ -52,7 +52,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 		}
 		report.item(done, 0, removedLine{Type: "item", Name: name, Action: "removed"}, func() string { return "removed " + escape(name) })
 	}
-	return hintFolder(ctx, a, client, "rm", args, report.end(ctx))
+	return hintFolder(a, "rm", args, report.end(ctx))
 }
 
 // removedLine is an item of `rm --json`.

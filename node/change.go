@@ -327,8 +327,7 @@ func (h heard) under(at filestore.Ballot) (f found) {
 		if a.Record == nil || a.Accepted != at {
 			continue
 		}
-		f.record, f.view = a.Record, register.ViewOf(a.Record, at)
-		f.witnesses = append(f.witnesses, m)
+		f.record, f.view, f.kept = a.Record, register.ViewOf(a.Record, at), true
 		if a.Held {
 			f.holders = append(f.holders, m)
 		}

@@ -96,6 +96,9 @@ func (n *Node) storeConflict(ctx context.Context, name string, m register.Met) e
 	if err != nil && !errors.Is(err, ErrVacant) {
 		return err
 	}
+	if err == nil && !there.confirmed {
+		return ErrUnavailable
+	}
 	if there.record != nil && there.record.Remembers(rec.Op) {
 		return nil // made before, and perhaps deleted since
 	}

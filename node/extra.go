@@ -181,7 +181,7 @@ func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) erro
 			return err
 		case !f.confirmed:
 			return ErrUnavailable
-		case f.live() == nil || f.record.Op != rec.Op || f.view.Basis.Compare(at) < 0:
+		case f.live() == nil || f.view.Basis.Compare(at) < 0:
 			return fmt.Errorf("%w: what is to be kept is not what is stored", ErrInterrupted)
 		}
 		rec, at = *f.record, f.view.Basis

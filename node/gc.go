@@ -119,7 +119,7 @@ func (n *Node) forgetOld(ctx context.Context, names []forgetName, voters map[str
 	of := map[MachineID][]forgetName{}
 	for _, x := range names {
 		for _, m := range voters[x.Name] {
-			if n.members.counts(m) || n.members.isLeaving(m) {
+			if n.members.has(m) {
 				of[m] = append(of[m], x)
 			}
 		}

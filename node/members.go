@@ -88,10 +88,15 @@ func (m *members) count() int {
 	return n
 }
 
-// counts reports whether the machine is one of them.
+// counts reports whether files are to be kept at the machine.
 func (m *members) counts(id MachineID) bool {
+	return m.has(id) && !m.isLeaving(id)
+}
+
+// has reports whether the machine is a member, be it one that leaves.
+func (m *members) has(id MachineID) bool {
 	x, ok := m.set.Get(id)
-	return ok && x.State == trust.Present && !m.isLeaving(id)
+	return ok && x.State == trust.Present
 }
 
 // setLeaving notes that a member is handing over and about to go.

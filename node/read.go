@@ -18,7 +18,8 @@ type found struct {
 	confirmed bool
 	silent    bool        // too few of the voters answered
 	holders   []MachineID // that said they hold the content, in no order
-	witnesses []MachineID // that have the record and do not vote on it, where no voter has one
+	kept      bool        // no voter has said that it has the record: others, who do not vote, have kept it
+	survivor  bool        // with kept: a voter has an older one
 	notHere   bool        // this node had no record of it
 }
 
@@ -40,9 +41,8 @@ func (f found) changes() uint64 {
 
 // read reads a name's register, in one round where that is enough to know what
 // is chosen. Where a majority of the voters does not answer, the newest record
-// that any of them has is returned unconfirmed, or else the one that led to them,
-// which somebody without a vote has kept; without one the error is ErrUnavailable, or
-// ErrVacant.
+// that they have is returned unconfirmed, or one that somebody without a vote has
+// kept if that is newer; without one the error is ErrUnavailable, or ErrVacant.
 func (n *Node) read(ctx context.Context, name string) (found, error) {
 	return n.readBy(ctx, name, 0)
 }
@@ -56,7 +56,7 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 		return found{}, err
 	}
 	var best found
-	seen := h.under(view.Basis)
+	kept := h.under(view.Basis)
 	vacant := false
 	for range 3 {
 		r, verdict := n.readUnder(ctx, name, view, h, need)
@@ -70,6 +70,9 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 			}
 			return found{record: rec, view: view, confirmed: true, holders: r.Holders()}, nil
 		case register.Stale:
+			if at.Compare(kept.view.Basis) > 0 {
+				kept = found{record: rec, view: register.ViewOf(rec, at), holders: r.Holders(), kept: true}
+			}
 			view = r.Learned()
 			continue
 		}
@@ -79,7 +82,7 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 				silent: verdict == register.Silent && ctx.Err() == nil,
 			}
 		}
-		seen.silent = verdict == register.Silent && ctx.Err() == nil
+		kept.silent, kept.survivor = verdict == register.Silent && ctx.Err() == nil, rec != nil
 		if verdict == register.Undecided {
 			if f, err := n.keep(ctx, name, view, need); err == nil {
 				return f, nil
@@ -90,10 +93,10 @@ func (n *Node) readBy(ctx context.Context, name string, need int) (found, error)
 	switch {
 	case need > 0:
 		return found{}, fmt.Errorf("%w: a read quorum of %d", ErrUnavailable, need)
+	case kept.record != nil && kept.view.Basis.Compare(best.view.Basis) > 0:
+		return kept, nil
 	case best.record != nil:
 		return best, nil
-	case seen.record != nil:
-		return seen, nil
 	case vacant:
 		return found{}, ErrVacant
 	}

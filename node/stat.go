@@ -94,6 +94,9 @@ func (n *Node) findBy(ctx context.Context, name string, need int) (found, error)
 		}
 		return found{}, err
 	}
+	if held, ok := n.heldInDoubt(name); ok && f.kept && held.view.Basis.Compare(f.view.Basis) > 0 {
+		return held, nil
+	}
 	if f.live() == nil {
 		if !f.confirmed {
 			return found{}, ErrUnavailable

@@ -22,8 +22,9 @@ func newStrays() strays {
 
 // sortStrays looks at the registers held here whose keys are none of this node's
 // any more, where something has changed since it last looked. One that still
-// names this node is moved to where it belongs; a copy that no longer counts is
-// dropped once it is certain that nobody needs it and some time has passed.
+// names this node, or none that is a member, is moved to where it belongs; a copy
+// that no longer counts is dropped once it is certain that nobody needs it and some
+// time has passed.
 func (n *Node) sortStrays(ctx context.Context, mine arcs, r *roundResult) (jobs []job, err error) {
 	s := &n.repair.strays
 	seen := map[arc]filestore.Fingerprint{}
@@ -72,6 +73,7 @@ func (n *Node) sortStraysIn(ctx context.Context, a arc, r *roundResult) (jobs []
 		case rec == nil, n.doubts.has(reg.Name, reg.Accepted):
 			continue
 		case rec.Voters.Contains(n.self()):
+		case reg.Held && n.orphaned(rec.Voters): // nobody else may know of it
 		case reg.Held:
 			if _, known := n.repair.strays.since[rec.Name]; !known {
 				n.repair.strays.since[rec.Name] = time.Now()

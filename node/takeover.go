@@ -27,8 +27,9 @@ import (
 //     greater than all they have promised, with the newest record that the
 //     survivors have. Of several at once, those with the same voters and the same
 //     record agree as in any round; others are different branches.
-//   - Where no voter is left, the newest record that somebody without a vote has
-//     kept does: a copy beyond the voters, or one that has not been dropped yet.
+//   - What somebody without a vote has kept, and no voter has, may be long outdated.
+//     It is taken over only when no voter is a member any more, and so none comes
+//     back with what was decided since.
 //   - The record says that it was forced, and which branch it follows from up to
 //     which ballot. What the old voters decided later is not covered by that, so
 //     that nobody gives it up when they come back: it is the newer version, or is
@@ -128,12 +129,20 @@ func (n *Node) worthAsking(name string, v filestore.Voters) bool {
 	return n.mayAgree(v) || n.repair.unanswered.note(name) >= n.cfg.Timing.TakeOver
 }
 
+// orphaned reports whether no voter is a member any more.
+func (n *Node) orphaned(v filestore.Voters) bool {
+	return !slices.ContainsFunc(v.All(), n.members.has)
+}
+
 // takeOver makes the live machines of a name's group its voters, without a
 // majority of those there are, if it has been silent for long enough. f is the
 // newest that the survivors have.
 func (n *Node) takeOver(ctx context.Context, name string, f found) (moved bool, err error) {
 	if n.repair.unanswered.note(name) < n.cfg.Timing.TakeOver {
 		return false, ErrUnavailable
+	}
+	if f.kept && !f.survivor && !n.orphaned(f.view.Voters) {
+		return false, ErrUnavailable // a voter may come back
 	}
 	p, err := n.place(ctx, chord.KeyOf(name))
 	if err != nil {
@@ -144,7 +153,11 @@ func (n *Node) takeOver(ctx context.Context, name string, f found) (moved bool, 
 	if len(target) < n.quorum(n.want()) {
 		return false, ErrUnavailable
 	}
-	moved, err = n.repairChange(ctx, name, f, target, register.Task{Target: target, Force: true, Witnesses: f.witnesses})
+	task := register.Task{Target: target, Force: true}
+	if f.kept {
+		task.Known = register.Met{Record: f.record, At: f.view.Basis}
+	}
+	moved, err = n.repairChange(ctx, name, f, target, task)
 	if err == nil {
 		n.repair.unanswered.end(name)
 		n.log.Warn("took over a file without a majority of those that kept it", "name", name)

@@ -70,9 +70,9 @@ func (n *Node) readFor(ctx context.Context, name string, need int) (found, error
 }
 
 // givesWay reports whether what others have found is taken for what this node has
-// found and could not confirm.
+// found and could not confirm. What no voter has may be long outdated.
 func (f found) givesWay(theirs found) bool {
-	return theirs.confirmed && theirs.view.Basis.Compare(f.view.Basis) >= 0
+	return theirs.confirmed && (f.kept || theirs.view.Basis.Compare(f.view.Basis) >= 0)
 }
 
 // waitsForSilent reports whether some machine of a name's group did not answer a

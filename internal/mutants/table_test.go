@@ -152,12 +152,22 @@ var table = []mutant{
 	},
 	{
 		"what is kept without a vote outlives the voters", "node/read.go",
-		"case seen.record != nil:", "case false:",
+		"case kept.record != nil && kept.view.Basis.Compare(best.view.Basis) > 0:", "case false:",
 		"./node", "TestCopiesBeyondTheVotersOutliveThem",
 	},
 	{
-		"a take-over asks who has the record without a vote", "node/takeover.go",
-		", Witnesses: f.witnesses", "",
+		"a take-over goes on from a record that nobody with a vote has", "node/takeover.go",
+		"	if f.kept {\n		task.Known", "	if false {\n		task.Known",
+		"./node", "TestAStrayOutlivesTheVoters",
+	},
+	{
+		"what is kept without a vote waits for voters that may come back", "node/takeover.go",
+		"if f.kept && !f.survivor && !n.orphaned(f.view.Voters) {", "if false {",
+		"./node", "TestAStrayWaitsForTheVoters",
+	},
+	{
+		"a copy whose voters are all given up is looked after by who has it", "node/stray.go",
+		"case reg.Held && n.orphaned(rec.Voters):", "case false:",
 		"./node", "TestAStrayOutlivesTheVoters",
 	},
 	{
@@ -214,7 +224,7 @@ var table = []mutant{
 	},
 	{
 		"what others have read does not replace newer news", "node/through.go",
-		"return theirs.confirmed && theirs.view.Basis.Compare(f.view.Basis) >= 0", "return theirs.confirmed",
+		"return theirs.confirmed && (f.kept || theirs.view.Basis.Compare(f.view.Basis) >= 0)", "return theirs.confirmed",
 		"./node", "TestWhatOthersHaveRead",
 	},
 	{

@@ -186,3 +186,37 @@ func TestAMachineFromAnEarlierLifeOfTheName(t *testing.T) {
 	rec, _ := move.Proposal()
 	assert.Equal(t, int64(9), rec.Size)
 }
+
+// A take-over goes on from what a machine without a vote has kept. It gives way to
+// news: who refuses it with a later record has heard of what came after.
+func TestATakeOverFromWhatWasKept(t *testing.T) {
+	list := register.View{Voters: voters(0, 1, 2)}
+	r := register.NewRound(registerName, ballot(50), list, storing(7))
+	require.Equal(t, register.Propose, promises(t, r, promise(0, nil), 0, 1))
+	kept, _ := r.Proposal()
+	old := view(kept.Voters, 50)
+	old.Branch = kept.Branch
+	task := register.Task{Target: ids(4, 5), Force: true, Known: register.Met{From: id(3), Record: &kept, At: ballot(50)}}
+
+	r = register.NewRound(registerName, ballot(60), old, task)
+	_, to := r.Prepare()
+	assert.NotContains(t, to, id(3), "it decides nothing")
+	require.Equal(t, register.Wait, r.OnPromise(id(4), promise(0, nil)))
+	require.Equal(t, register.Propose, r.OnPromise(id(5), promise(0, nil)))
+	rec, _ := r.Proposal()
+	assert.Equal(t, kept.Op, rec.Op)
+	assert.True(t, rec.Forced)
+	assert.ElementsMatch(t, ids(4, 5), rec.Voters.New)
+
+	later := kept
+	later.Voters = voters(6, 7, 8)
+	r = register.NewRound(registerName, ballot(60), old, task)
+	next := r.OnPromise(id(0), register.Answer{Status: register.OtherList, Accepted: ballot(55), Record: &later})
+	for _, m := range ids(4, 5) {
+		if next == register.Wait {
+			next = r.OnPromise(m, promise(0, nil))
+		}
+	}
+	assert.Equal(t, register.Again, next)
+	assert.Equal(t, later.Voters, r.Learned().Voters)
+}

@@ -81,8 +81,8 @@ func (j *job) ask(to []filestore.MachineID, voter func(*machine) register.Answer
 func (j *job) prepare(v register.View) {
 	j.applied = false
 	task := register.Task{Target: j.target, Force: j.force, Met: j.met, Kept: j.kept}
-	if j.force {
-		task.Witnesses = []filestore.MachineID{j.at.id} // it may be no voter, and not among those that take over
+	if rec := j.at.disk.Record; j.force && !rec.Voters.Contains(j.at.id) { // perhaps nobody else has it
+		task.Known = register.Met{From: j.at.id, Record: rec, At: j.at.disk.Accepted}
 	}
 	if j.op != nil && j.op.kind != get {
 		task.Change = &register.Change{Op: j.op.id(), Base: j.op.base, Apply: func(cur *filestore.Record) (filestore.Record, filestore.Result) {

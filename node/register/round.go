@@ -26,9 +26,9 @@ type Task struct {
 	// Force moves the voters to Target in one step, without a majority of those
 	// there are. It begins a new branch, and changes nothing else.
 	Force bool
-	// Witnesses are machines without a vote, before or after, that have the record
-	// which a task with Force goes on from, where no voter may be left that has it.
-	Witnesses []filestore.MachineID
+	// Known is, with Force, a record that a machine without a vote has kept, for
+	// where no voter may be left that has it. Without a record: none.
+	Known Met
 	// Met are records of other branches that were met elsewhere. Like those that
 	// come with promises they are taken account of.
 	Met []Met
@@ -86,6 +86,9 @@ func NewRound(name string, b filestore.Ballot, v View, t Task) *Round {
 	switch {
 	case t.Force:
 		r.quorum = filestore.Voters{New: t.Target}
+		if k := t.Known; k.Record != nil && k.Record.Branch == v.Branch {
+			r.best, r.bestAt = k.Record, k.At
+		}
 	case r.starts():
 		r.quorum = filestore.Voters{Old: v.Voters.New, New: t.Target}
 	}
@@ -112,11 +115,7 @@ func (r *Round) Prepare() (Prepare, []filestore.MachineID) {
 	if r.starts() || r.task.Force {
 		m.Joining = r.task.Target
 	}
-	to := filestore.Voters{Old: r.view.Voters.All(), New: r.quorum.All()}.All()
-	if r.task.Force {
-		to = filestore.Voters{Old: to, New: r.task.Witnesses}.All()
-	}
-	return m, to
+	return m, filestore.Voters{Old: r.view.Voters.All(), New: r.quorum.All()}.All()
 }
 
 // OnPromise takes a voter's answer to Prepare: Wait, Propose, Again, Absent or Unknown.
@@ -135,6 +134,8 @@ func (r *Round) OnPromise(from filestore.MachineID, a Answer) Next {
 	switch {
 	case !Quorum(r.quorum, r.has):
 		return r.wanting()
+	case r.task.Force && r.learned.Basis.Compare(r.view.Basis) > 0:
+		return Again // somebody knows more than this task does
 	case r.task.Force && r.bestAt.Compare(r.view.Basis) < 0:
 		return Wait
 	}
