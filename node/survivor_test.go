@@ -34,7 +34,7 @@ func apart(t *testing.T, r *ringtest.Ring, from *ringtest.Member) string {
 func giveUp(t *testing.T, r *ringtest.Ring, gone ...*ringtest.Member) {
 	t.Helper()
 	for _, m := range gone {
-		require.NoError(t, r.Members[0].Node.Forget(t.Context(), m.Membership.Machine(), false))
+		require.NoError(t, r.Members[0].Forget(t.Context(), m.Membership.Machine(), false))
 	}
 }
 
