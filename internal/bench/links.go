@@ -138,10 +138,10 @@ func (b *bench) limitedRows(ctx context.Context, round int, link string, bytes i
 	as := func(name string, c contender) contender { c.name = name; return c }
 	return []row{
 		{title("store logs"), plain, []contender{
-			as(plain, b.storer(ctx, round, b.logs, "--as", raw, all, "--compress", "off")),
-			as(auto, b.storer(ctx, round, b.logs, "--as", logs, all)),
+			as(plain, b.outsider(ctx, b.logs, raw, all, "--compress", "off")),
+			as(auto, b.outsider(ctx, b.logs, logs, all)),
 		}},
-		{title("store random"), "", []contender{b.storer(ctx, round, b.random, "--as", random, all)}},
+		{title("store random"), "", []contender{b.outsider(ctx, b.random, random, all)}},
 		{title("fetch"), "random", []contender{
 			as("random", b.fetcher(ctx, random, random)),
 			as("logs", b.fetcher(ctx, logs, logs)),

@@ -97,29 +97,46 @@ func (r *ring) stop() error {
 // strangers returns the nodes that hold no copy of a file, so that a fetch there
 // goes over the network; all nodes when each has a copy.
 func (r *ring) strangers(ctx context.Context, name string) ([]int, error) {
-	out, err := r.dhtfs(ctx, 0, "stat", "--json", name)
+	var doc struct{ Holders []holder }
+	if err := r.ask(ctx, &doc, "stat", name); err != nil {
+		return nil, err
+	}
+	return r.allBut(slices.DeleteFunc(doc.Holders, func(h holder) bool { return h.State != "durable" })), nil
+}
+
+// outsiders returns the nodes that are not to keep a name, so that all copies of a
+// store there go over the network; all nodes when each is to keep it.
+func (r *ring) outsiders(ctx context.Context, name string) ([]int, error) {
+	var doc struct{ Group []holder }
+	if err := r.ask(ctx, &doc, "locate", name); err != nil {
+		return nil, err
+	}
+	return r.allBut(doc.Group), nil
+}
+
+// holder is a node as stat and locate name it.
+type holder struct{ Name, State string }
+
+// ask reads what a command for a name prints as JSON into doc.
+func (r *ring) ask(ctx context.Context, doc any, verb, name string) error {
+	out, err := r.dhtfs(ctx, 0, verb, "--json", name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var doc struct {
-		Holders []struct {
-			Name  string `json:"name"`
-			State string `json:"state"`
-		} `json:"holders"`
-	}
-	if err := json.Unmarshal(out, &doc); err != nil {
-		return nil, err
-	}
-	var nodes []int
+	return json.Unmarshal(out, doc)
+}
+
+// allBut returns the nodes without some; all if none would be left.
+func (r *ring) allBut(some []holder) []int {
+	var all, rest []int
 	for i := range r.homes {
-		nodes = append(nodes, i)
+		all = append(all, i)
+		if !slices.ContainsFunc(some, func(h holder) bool { return h.Name == fmt.Sprintf("n%d", i) }) {
+			rest = append(rest, i)
+		}
 	}
-	far := slices.Clone(nodes)
-	for _, h := range doc.Holders {
-		far = slices.DeleteFunc(far, func(i int) bool { return h.Name == fmt.Sprintf("n%d", i) && h.State == "durable" })
+	if len(rest) == 0 {
+		return all
 	}
-	if len(far) == 0 {
-		return nodes, nil
-	}
-	return far, nil
+	return rest
 }

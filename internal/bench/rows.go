@@ -44,6 +44,22 @@ func (b *bench) storer(ctx context.Context, round int, path string, flags ...str
 	}}
 }
 
+// outsider stores a file at a node that is not to keep it: how many copies leave that
+// node is the same for all names then.
+func (b *bench) outsider(ctx context.Context, path, name string, flags ...string) contender {
+	var nodes []int
+	return contender{
+		name: us, servers: b.ring.pids,
+		before: func() (err error) {
+			nodes, err = b.ring.outsiders(ctx, name)
+			return err
+		},
+		run: func(u *usage) error {
+			return u.command(ctx, b.ring.args(nodes[0], append([]string{"store", "-q", path, "--as", name}, flags...)...)...)
+		},
+	}
+}
+
 // fetcher fetches what pattern matches at a node that does not hold sample.
 func (b *bench) fetcher(ctx context.Context, sample, pattern string) contender {
 	var dir string
