@@ -221,3 +221,39 @@ func TestTheMajorityWasAwayForLong(t *testing.T) {
 		r.Whole(3 * time.Minute)
 	})
 }
+
+// A name was taken over from an older version while the voters with the newer one were
+// away for so long that they have doubts. What they have is no relic: it is the file.
+func TestWhatWasTakenOverMeanwhile(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprint("voters moved: ", moved), func(t *testing.T) {
+			ringtest.Test(t, ringtest.Options{Nodes: 7, Timing: monthsInMinutes}, func(t *testing.T, r *ringtest.Ring) {
+				r.Store(r.Members[0], "file", []byte("old"), node.StoreOptions{})
+				time.Sleep(time.Minute)
+				voters := groupOf(t, r, "file")
+				for _, m := range r.Others(voters[2]) {
+					r.Net.CutBoth(voters[2].Host, m.Host)
+				}
+				insist(t, time.Minute, func() error {
+					_, err := voters[0].Store(t.Context(), "file", readerOf("newer"), replace)
+					return err
+				})
+				r.Acknowledged("file", []byte("newer"))
+				r.Crash(voters[:2]...)
+				r.Net.HealAll()
+				forced(t, r, "file", 3*time.Minute)
+				time.Sleep(12 * time.Minute)
+				back := voters[:2]
+				if moved { // by machines that are between them and the name now
+					r.JoinAtOnce(6)
+				}
+				for _, m := range back {
+					r.Start(m)
+				}
+				r.Ready(back...)
+				settled(r)
+				bothKept(t, r, "file", "newer")
+			})
+		})
+	}
+}

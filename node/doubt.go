@@ -190,7 +190,8 @@ func (n *Node) own(name string) (filestore.Register, error) {
 }
 
 // undoubting applies a voter rule to a register without its record where that is
-// doubted. The record stays until the rule accepts another.
+// doubted. The record stays until the rule accepts another, and then, too, if the
+// name was taken over without it, see register.OnReturn.
 func (n *Node) undoubting(name string, rule func(filestore.Register) (filestore.Register, register.Answer)) func(filestore.Register) (filestore.Register, register.Answer) {
 	return func(r filestore.Register) (filestore.Register, register.Answer) {
 		if r.Record == nil || !n.doubts.has(name, r.Accepted) {
@@ -200,6 +201,9 @@ func (n *Node) undoubting(name string, rule func(filestore.Register) (filestore.
 		if next.Record == nil {
 			r.Promised = next.Promised
 			return r, a
+		}
+		if conflict, ok := register.OnReturn(r, next.Record); ok {
+			return r, conflict
 		}
 		return next, a
 	}
@@ -256,6 +260,9 @@ func (n *Node) resolveOne(ctx context.Context, name string) error {
 		}
 		return n.settleAccepted(name)
 	case err == nil && f.confirmed:
+		if f, err = n.takenAccountOf(ctx, f, reg); err != nil {
+			return err
+		}
 		_, err = n.store.Learn(name, func(filestore.Register) (filestore.Register, error) {
 			return register.OnChosen(n.self(), filestore.Register{Promised: reg.Promised}, f.view.Basis, *f.record), nil
 		})
@@ -269,6 +276,17 @@ func (n *Node) resolveOne(ctx context.Context, name string) error {
 	}
 	n.doubts.settle(name)
 	return nil
+}
+
+// takenAccountOf has a chosen record take account of the doubted one that is here, where
+// it parted from that one before, and returns what is chosen then.
+func (n *Node) takenAccountOf(ctx context.Context, f found, reg filestore.Register) (found, error) {
+	if _, conflict := register.OnReturn(reg, f.record); !conflict {
+		return f, nil
+	}
+	met := register.Met{From: n.self(), Record: reg.Record, At: reg.Accepted, Held: true}
+	o, err := n.changeFrom(ctx, reg.Record.Name, f.view, register.Task{Met: []register.Met{met}}, forAll)
+	return found{record: &o.record, view: o.view, confirmed: true}, err
 }
 
 // vouched reports whether a doubted record may count again although no majority

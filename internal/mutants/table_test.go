@@ -151,6 +151,16 @@ var table = []mutant{
 		"./node/register", "TestWhatAnUnchosenRecord",
 	},
 	{
+		"who doubts what it has keeps it for others, where its name was taken over without it", "node/register/branch.go",
+		"if !r.Held || !Parted(next, r.Record, r.Accepted) || r.Record.SameContent(next) {", "if true {",
+		"./node", "TestWhatWasTakenOverMeanwhile",
+	},
+	{
+		"a take-over says what it follows from", "node/register/round.go",
+		"		p.Branch = branchOf(p.Branch, r.bestAt, r.task.Target)\n		see(&p, from)", "		see(&p, from)\n		p.Branch = branchOf(p.Branch, r.bestAt, r.task.Target)",
+		"./node/register", "TestATakeOverFromWhatWasKept",
+	},
+	{
 		"what is kept without a vote outlives the voters", "node/read.go",
 		"case kept.record != nil && kept.view.Basis.Compare(best.view.Basis) > 0:", "case false:",
 		"./node", "TestCopiesBeyondTheVotersOutliveThem",

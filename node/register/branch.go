@@ -52,6 +52,26 @@ func hasSeen(rec *filestore.Record, much filestore.Seen) bool {
 	})
 }
 
+// Parted reports whether a record takes account of another one's branch, but only up
+// to a ballot before that which the other one was accepted under: whoever took the name
+// over did not know the other one.
+func Parted(next, old *filestore.Record, at filestore.Ballot) bool {
+	return !Supersedes(next, old, at) && slices.ContainsFunc(next.Seen, func(s filestore.Seen) bool {
+		return s.Branch == old.Branch && s.UpTo.Compare(at) < 0
+	})
+}
+
+// OnReturn is what a voter with doubts answers to a record that takes the place of the
+// one it has: true with Conflict, for one that parted from its own before that. What it
+// has was not deleted and forgotten then, and it keeps its content for others to take
+// account of.
+func OnReturn(r filestore.Register, next *filestore.Record) (Answer, bool) {
+	if !r.Held || !Parted(next, r.Record, r.Accepted) || r.Record.SameContent(next) {
+		return Answer{}, false
+	}
+	return answer(Conflict, r), true
+}
+
 // stands reports whether a register has a version that would be lost if next
 // took its place: content that is held here, or a delete of what next holds.
 // Content that is not held is others' to keep.

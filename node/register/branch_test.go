@@ -207,6 +207,13 @@ func TestATakeOverFromWhatWasKept(t *testing.T) {
 	assert.Equal(t, kept.Op, rec.Op)
 	assert.True(t, rec.Forced)
 	assert.ElementsMatch(t, ids(4, 5), rec.Voters.New)
+	assert.Equal(t, []filestore.Seen{{Branch: kept.Branch, UpTo: ballot(50)}}, rec.Seen)
+	after := kept // in the branch before, by voters that were away
+	after.Op = filestore.OpID{9}
+	assert.True(t, register.Supersedes(&rec, &after, ballot(49)))
+	assert.False(t, register.Supersedes(&rec, &after, ballot(51)))
+	assert.True(t, register.Parted(&rec, &after, ballot(51)))
+	assert.False(t, register.Parted(&rec, &after, ballot(50)))
 
 	later := kept
 	later.Voters = voters(6, 7, 8)

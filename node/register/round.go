@@ -167,8 +167,9 @@ func (r *Round) propose() Next {
 	p.Voters = r.view.Voters
 	switch {
 	case r.task.Force:
-		see(&p, filestore.Seen{Branch: p.Branch, UpTo: r.bestAt})
+		from := filestore.Seen{Branch: p.Branch, UpTo: r.bestAt}
 		p.Branch = branchOf(p.Branch, r.bestAt, r.task.Target)
+		see(&p, from)
 		p.Voters, p.Forced = r.quorum, true
 	case r.starts():
 		p.Voters = r.quorum
