@@ -115,7 +115,13 @@ func (s *Store) locate(name string, sum Hash) (*Content, error) {
 		return nil, err
 	}
 	if err == nil && e.Held && e.Record.SHA256 == sum {
-		return s.content(e.Record, e.File), nil
+		c := s.content(e.Record, e.File)
+		if s.isUnplaced(e) {
+			if content := s.journaled(e); content != nil {
+				c.f = memoryFile{bytes.NewReader(content)}
+			}
+		}
+		return c, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

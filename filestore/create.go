@@ -185,8 +185,6 @@ func (s *Store) created(list []*creating) {
 		if c.err = err; err == nil {
 			c.err = s.placed(c.new, files[i])
 		}
-		if c.err == nil {
-			s.note(c.new, c.visible)
-		}
+		s.note(c.new, c.visible, c.err == nil)
 	}
 }

@@ -199,13 +199,8 @@ func (s *Store) ReadSmall(name string, sum Hash, size int64) (content []byte, ok
 	if err != nil || !e.Held || e.Record.SHA256 != sum || e.Record.Size > s.small {
 		return nil, false
 	}
-	if s.isUnflushed(e) {
-		key := contentKey(e.File)
-		if value, err := s.tab.get(key); err == nil && value != nil {
-			content, ok = checkedBody(key, value)
-		}
-	}
-	if !ok && size == 0 {
+	content = s.journaled(e)
+	if ok = content != nil; !ok && size == 0 {
 		content, err = s.disk.readAll(visible, e.Record.Size)
 		ok = err == nil
 	}

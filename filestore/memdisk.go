@@ -145,6 +145,9 @@ func (d *MemDisk) Damage(path string, off int64) error {
 	return nil
 }
 
+// Take removes a file as another program would, behind the store's back.
+func (d *MemDisk) Take(path string) error { return d.remove(path) }
+
 func (d *MemDisk) lock() (func(), error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -38,7 +38,10 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 		return false, nil
 	}
 	s.log.Error("content is damaged", "name", c.name, "path", s.disk.path(visible), "err", cause)
-	s.giveUp(e)
+	good := s.journaled(e)
+	if good == nil {
+		s.giveUp(e)
+	}
 	at := e.File
 	if _, err := s.disk.stat(at); errors.Is(err, fs.ErrNotExist) {
 		at = visible
@@ -46,7 +49,12 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 	if err := s.quarantine(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("cannot quarantine", "path", s.disk.path(at), "err", err)
 	}
-	content := write{key: contentKey(e.File)} // there may be some whose file could not be made
+	if good != nil {
+		err := s.place(visible, e, good)
+		s.note(e, visible, err == nil)
+		return false, err
+	}
+	content := write{key: contentKey(e.File)}
 	e.Held, e.File = false, ""
 	key := registerKey(c.name)
 	value, err := e.encode(key)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +20,9 @@ import (
 //   - It is staged in memory, and written into the journal by the very commit that
 //     accepts it, which many names share.
 //   - Its file is then written and renamed without a sync, together with those of
-//     others, see install: whatever becomes of that, the journal has the content.
+//     others, see install: whatever becomes of that, the journal has the content. Where
+//     there can be no file yet (no descriptor, no inode) the content is read from there,
+//     and Flush tries again.
 //   - Flush later makes many such files durable at once, and only then lets their
 //     content go from the journal.
 //   - Open writes those files again that are not as the journal has them, and leaves
@@ -94,11 +95,18 @@ func (st *Stage) contentWrite() write {
 	return write{key, binary.BigEndian.AppendUint32(value, checksum(key, st.small))}
 }
 
-// note remembers that the file of e, at visible, is not durable.
-func (s *Store) note(e *entry, visible string) {
+// unflushed is small content that is durable in the journal only. Its file may not be
+// there at all; what is at the visible path may then be another version's.
+type unflushed struct {
+	name, visible string
+	placed        bool // it has its file
+}
+
+// note remembers that the file of e, at visible, is not durable, or not there.
+func (s *Store) note(e *entry, visible string, placed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unflushed[e.File] = visible
+	s.unflushed[e.File] = unflushed{e.Record.Name, visible, placed}
 }
 
 // FlushDue tells when it is time to Flush.
@@ -109,6 +117,69 @@ func (s *Store) isUnflushed(e *entry) bool {
 	defer s.mu.Unlock()
 	_, ok := s.unflushed[e.File]
 	return ok
+}
+
+// isUnplaced reports whether e's content is in the journal and has no file.
+func (s *Store) isUnplaced(e *entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u, ok := s.unflushed[e.File]
+	return ok && !u.placed
+}
+
+// journaled returns the content of e that only the journal has durably, or nil.
+func (s *Store) journaled(e *entry) []byte {
+	if !s.isUnflushed(e) {
+		return nil
+	}
+	key := contentKey(e.File)
+	value, err := s.tab.get(key)
+	if err != nil || value == nil {
+		return nil
+	}
+	content, ok := checkedBody(key, value)
+	if !ok || int64(len(content)) != e.Record.Size {
+		return nil
+	}
+	return content
+}
+
+// place makes the file of e, at visible, of what the journal has. The gate is held.
+func (s *Store) place(visible string, e *entry, content []byte) error {
+	if err := s.disk.remove(e.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // half written when it was tried before
+	}
+	if err := s.install(visible, e, content); err != nil {
+		return err
+	}
+	s.note(e, visible, true)
+	return nil
+}
+
+// placeAgain makes the files that could not be made when their content was accepted.
+func (s *Store) placeAgain() {
+	s.mu.Lock()
+	left := maps.Clone(s.unflushed)
+	s.mu.Unlock()
+	maps.DeleteFunc(left, func(_ string, u unflushed) bool { return u.placed })
+	for file, u := range left {
+		if err := s.placeOne(file, u); err != nil {
+			s.log.Warn("cannot make the file of small content yet", "name", u.name, "err", err)
+		}
+	}
+}
+
+func (s *Store) placeOne(file string, u unflushed) error {
+	leave := s.enter(u.visible)
+	defer leave()
+	e, err := s.load(u.name)
+	if err != nil || e.File != file || !s.isUnplaced(e) {
+		return err
+	}
+	if content := s.journaled(e); content != nil {
+		return s.place(u.visible, e, content)
+	}
+	return fmt.Errorf("%w: the journal's content", ErrCorrupt)
 }
 
 // forgetContent takes the content of an entry that is given up out of the journal,
@@ -142,6 +213,7 @@ func (s *Store) Flush() error {
 	if size, _ := s.tab.size(); small == 0 && size < flushSoon {
 		return nil
 	}
+	s.placeAgain()
 	return s.flushes.do(struct{}{})
 }
 
@@ -154,11 +226,14 @@ func (s *Store) flush() error {
 	if err := s.answered("begin a journal", 0, func() error { return s.orSpend(s.tab.freeze) }); err != nil {
 		return s.fail(err)
 	}
-	s.mu.Lock()
-	files := slices.Collect(maps.Values(s.unflushed))
+	var files []string
 	durable := map[string]bool{}
-	for file := range s.unflushed {
-		durable[string(contentKey(file))] = true
+	s.mu.Lock()
+	for file, u := range s.unflushed {
+		if u.placed {
+			files = append(files, u.visible)
+			durable[string(contentKey(file))] = true
+		}
 	}
 	s.mu.Unlock()
 	if len(files) > 0 {
@@ -168,7 +243,7 @@ func (s *Store) flush() error {
 	}
 	s.tab.forget(func(key []byte) bool { return !durable[string(key)] })
 	s.mu.Lock()
-	maps.DeleteFunc(s.unflushed, func(file, _ string) bool { return durable[string(contentKey(file))] })
+	maps.DeleteFunc(s.unflushed, func(file string, _ unflushed) bool { return durable[string(contentKey(file))] })
 	s.mu.Unlock()
 	return s.answered("checkpoint", hangLimit, s.checkpoint)
 }
@@ -287,7 +362,7 @@ func (t *tidying) contents() error {
 	s := t.store
 	files := make([]string, 0, len(t.restored))
 	for _, r := range t.restored {
-		s.note(r.entry, r.visible)
+		s.note(r.entry, r.visible, true)
 		files = append(files, r.visible)
 	}
 	s.tab.forget(func(key []byte) bool {

@@ -80,9 +80,9 @@ type Store struct {
 	space    space
 	// small content: staged in memory, and by entry.File in the journal
 	smallStaged int64
-	unflushed   map[string]string // to the visible path
-	flushDue    chan struct{}     // capacity 1
-	spent       bool              // nothing is set aside for the table
+	unflushed   map[string]unflushed
+	flushDue    chan struct{} // capacity 1
+	spent       bool          // nothing is set aside for the table
 }
 
 // Open opens the store, alone: ErrLocked if another process or Store has it.
@@ -109,7 +109,7 @@ func Open(o Options) (*Store, error) {
 		damaged:   map[string]bool{},
 		sealed:    map[string][]*Stage{},
 		lists:     map[Hash]int{},
-		unflushed: map[string]string{},
+		unflushed: map[string]unflushed{},
 		flushDue:  make(chan struct{}, 1),
 	}
 	if s.log == nil {

@@ -175,11 +175,9 @@ func (s *Store) replace(name, visible string, old, e *entry, st *Stage) error {
 // settleSmall writes the file of content that the commit has put into the journal.
 // The gate is held: who flushes takes none.
 func (s *Store) settleSmall(visible string, e *entry, content []byte) error {
-	if err := s.install(visible, e, content); err != nil {
-		return err
-	}
-	s.note(e, visible)
-	return nil
+	err := s.install(visible, e, content)
+	s.note(e, visible, err == nil)
+	return err
 }
 
 // settle gives accepted content its visible name, or removes content that was
@@ -206,6 +204,11 @@ func (s *Store) settle(visible string, e *entry) error {
 
 // rename gives accepted content the dress of its record and its visible name.
 func (s *Store) rename(visible string, e *entry) (moved bool, err error) {
+	if s.isUnplaced(e) { // what is there is not e's
+		if content := s.journaled(e); content != nil {
+			return false, s.place(visible, e, content)
+		}
+	}
 	at := e.File
 	f, err := s.disk.open(at)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -69,7 +69,7 @@ func (s *Store) mendAttr(c *Content) error {
 	if err != nil {
 		return err
 	}
-	if !e.Held || e.File != c.staged || carries(c.f, e) {
+	if !e.Held || e.File != c.staged || s.isUnplaced(e) || carries(c.f, e) {
 		return nil
 	}
 	f, err := s.disk.open(visible)

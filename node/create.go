@@ -332,7 +332,7 @@ func (n *Node) acceptTogether(list []acceptance) []voted {
 	}
 	for k, err := range n.createOrMakeRoom(creations) {
 		switch i := at[k]; {
-		case err == nil:
+		case err == nil || errors.Is(err, errUnchanged) && results[i].answer.Status == register.OK:
 			n.accepted(&list[i].Accept.Record)
 		case !errors.Is(err, errUnchanged):
 			results[i].err = err

@@ -101,15 +101,15 @@ func (n *Node) vote(name string, rule func(filestore.Register) (filestore.Regist
 		return register.Answer{}, err
 	}
 	after, a := rule(before)
-	if after.Promised == before.Promised && after.Accepted == before.Accepted {
+	if after.Promised == before.Promised && after.Accepted == before.Accepted && after.Held == before.Held {
 		return a, nil
 	}
-	_, err = n.store.Update(name, func(r filestore.Register) (filestore.Register, error) {
+	now, err := n.store.Update(name, func(r filestore.Register) (filestore.Register, error) {
 		var next filestore.Register
 		next, a = rule(r)
 		return next, nil
 	})
-	if errors.Is(err, filestore.ErrNoContent) { // dropped since the rule looked
+	if errors.Is(err, filestore.ErrNoContent) || err == nil && a.Held && !now.Held { // gone since the rule looked
 		return register.Answer{Status: register.NoContent, Promised: before.Promised, Accepted: before.Accepted}, nil
 	}
 	return a, err

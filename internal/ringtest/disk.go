@@ -77,6 +77,9 @@ func (m *Member) Has(name string) bool { return m.Disk.has(m.pathOf(name)) }
 // Rot flips a bit of a name's visible content on the member's disk.
 func (m *Member) Rot(name string, at int64) error { return m.Disk.Damage(m.pathOf(name), at) }
 
+// Take removes a name's visible content from the member's disk.
+func (m *Member) Take(name string) error { return m.Disk.Take(m.pathOf(name)) }
+
 // Staged counts the copies of contents that were ever begun.
 func (d *Disk) Staged() int {
 	d.mu.Lock()

@@ -277,13 +277,13 @@ func (r *Round) Create() (Accept, []filestore.MachineID, bool) {
 	return m, to, true
 }
 
-// OnAccepted takes a voter's answer to Accept: Wait, Chosen or Again. Once
-// Chosen it stays so; later acceptances only add to Acceptors.
+// OnAccepted takes a voter's answer to Accept: Wait, Chosen or Again. An acceptance
+// counts only with the content. Once Chosen it stays so; later acceptances only add to Acceptors.
 func (r *Round) OnAccepted(from filestore.MachineID, a Answer) Next {
 	if !r.accepting {
 		return Wait
 	}
-	if a.Status != OK {
+	if a.Status != OK || !a.Held && !r.proposal.Deleted {
 		return r.refused(from, a)
 	}
 	r.granted[from] = a.Accepted

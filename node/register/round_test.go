@@ -64,7 +64,7 @@ func accepts(t *testing.T, r *register.Round, from ...int) register.Next {
 	next := register.Wait
 	for _, n := range from {
 		require.Equal(t, register.Wait, next, "before machine %d", n)
-		next = r.OnAccepted(id(n), register.Answer{Status: register.OK, Accepted: ballot(9)})
+		next = r.OnAccepted(id(n), register.Answer{Status: register.OK, Accepted: ballot(9), Held: true})
 	}
 	return next
 }

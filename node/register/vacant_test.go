@@ -81,8 +81,8 @@ func TestAVacantRange(t *testing.T) {
 				require.Equal(t, register.Propose, promises(t, other, promise(0, nil), 0, 1))
 				known, _ := other.Proposal()
 				assert.NotEqual(t, known.Branch, rec.Branch, "what is stored by those who know is another branch, though its voters are the same")
-				require.Equal(t, register.Wait, r.OnAccepted(id(0), register.Answer{}))
-				require.Equal(t, register.Chosen, r.OnAccepted(id(1), register.Answer{}))
+				require.Equal(t, register.Wait, r.OnAccepted(id(0), register.Answer{Held: true}))
+				require.Equal(t, register.Chosen, r.OnAccepted(id(1), register.Answer{Held: true}))
 			}
 		})
 	}

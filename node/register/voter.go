@@ -82,7 +82,7 @@ func (m Prepare) missedBy(self filestore.MachineID, k Knowledge) bool {
 func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, Answer) {
 	switch {
 	case r.Record != nil && r.Accepted == m.Ballot:
-		return r, answer(OK, r) // a repeated message
+		return onRepeated(r, holds)
 	case otherList(r, m.View):
 		return r, answer(OtherList, r)
 	case r.Promised != m.Ballot:
@@ -97,13 +97,23 @@ func OnAccept(r filestore.Register, m Accept, holds bool) (filestore.Register, A
 	return r, Answer{Status: OK, Promised: r.Promised, Accepted: r.Accepted, Held: r.Held}
 }
 
+// onRepeated answers a message that the voter has accepted before. It may have found
+// only then that the content is not there any more: who asks is to send it again.
+func onRepeated(r filestore.Register, holds bool) (filestore.Register, Answer) {
+	r.Held = r.Held || holds && !r.Record.Deleted
+	if !r.Held && !r.Record.Deleted {
+		return r, answer(NoContent, r)
+	}
+	return r, answer(OK, r)
+}
+
 // OnCreate is OnAccept for a fast ballot, which nobody has prepared: the voter takes
 // it as if it had been asked to promise it before, and had answered that there is no
 // record. So it has to know that, and to have promised nothing to others.
 func OnCreate(r filestore.Register, m Accept, k Knowledge, holds bool) (filestore.Register, Answer) {
 	switch {
 	case r.Record != nil && r.Accepted == m.Ballot:
-		return r, answer(OK, r) // a repeated message
+		return onRepeated(r, false)
 	case !m.Ballot.Fast || r.Record != nil || !r.Promised.IsZero():
 		return r, answer(Outbid, r)
 	case k != Authoritative:

@@ -146,7 +146,26 @@ func TestOnAcceptRepeated(t *testing.T) {
 		assert.Equal(t, r, after)
 		assert.Equal(t, register.OK, a.Status)
 		assert.Equal(t, ballot(5), a.Accepted)
+		r.Held = false // its content has been lost since
+		after, a = register.OnAccept(r, m, false)
+		assert.Equal(t, r, after)
+		assert.Equal(t, register.NoContent, a.Status)
+		after, a = register.OnAccept(r, m, true)
+		assert.True(t, after.Held)
+		assert.True(t, a.Held)
+		assert.Equal(t, register.OK, a.Status)
 	}
+}
+
+// A voter that says that it has accepted a record, but does not have its content, does
+// not count.
+func TestAnAcceptanceWithoutTheContent(t *testing.T) {
+	r := register.NewRound(registerName, ballot(9), view(voters(0, 1, 2), 4), register.Task{})
+	assert.Equal(t, register.Wait, r.OnPromise(id(0), promise(4, record(voters(0, 1, 2), 3))))
+	assert.Equal(t, register.Propose, r.OnPromise(id(1), promise(4, record(voters(0, 1, 2), 3))))
+	assert.Equal(t, register.Wait, accepts(t, r, 0))
+	assert.Equal(t, register.Wait, r.OnAccepted(id(1), register.Answer{Status: register.OK, Accepted: ballot(9)}))
+	assert.Equal(t, register.Chosen, accepts(t, r, 2))
 }
 
 // A voter that missed a record does not help to choose the next one, but is
