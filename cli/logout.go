@@ -59,7 +59,7 @@ func runLogout(ctx context.Context, a *app, timeout time.Duration) error {
 
 // warnOfKept tells where the files are that a node still had when it left.
 func warnOfKept(a *app, dir string) {
-	a.warn("this node had files that nobody took over; they stay in %s", dir)
+	a.warn("this node had files that nobody took over, or too few did; they stay in %s", dir)
 }
 
 // reportShort warns of the files that have too few copies now.

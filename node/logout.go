@@ -18,7 +18,7 @@ import (
 // that this node votes in to its heirs, waits until they hold the content
 // durably, publishes the signed statement and tells the neighbours. Afterwards
 // Run returns. After timeout it leaves all the same; Short then names the files
-// that have fewer copies than they should. The last member of a ring cannot
+// that have fewer copies than they should, of which it keeps its own. The last member of a ring cannot
 // hand over to anybody: ErrLastMember, and nothing has happened.
 func (n *Node) Logout(ctx context.Context, timeout time.Duration) (LogoutReport, error) {
 	start := time.Now()
@@ -60,7 +60,7 @@ func (n *Node) Logout(ctx context.Context, timeout time.Duration) (LogoutReport,
 		}
 	}
 	report.Short = slices.Sorted(maps.Keys(open))
-	if err := n.dropHandedOver(ctx); err != nil {
+	if err := n.dropHandedOver(ctx, open); err != nil {
 		n.log.Warn("some copies stay here after the logout", "err", err)
 	}
 	n.depart(context.WithoutCancel(ctx))
@@ -164,15 +164,16 @@ func (n *Node) handToHeirs(ctx context.Context, p place, name string) error {
 	return n.move(ctx, name, present)
 }
 
-// dropHandedOver deletes this node's copies of what its heirs confirm to hold.
-func (n *Node) dropHandedOver(ctx context.Context) error {
+// dropHandedOver deletes this node's copies of what its heirs confirm to hold. Those of
+// names that have too few copies stay.
+func (n *Node) dropHandedOver(ctx context.Context, short map[string]bool) error {
 	work := &errgroup.Group{}
 	work.SetLimit(repairAtOnce)
 	for reg, err := range n.store.Registers(chord.ID{}, chord.ID{}, filestore.Cursor{}) {
 		if err != nil {
 			return errors.Join(err, work.Wait())
 		}
-		if reg.Record != nil && reg.Held && !reg.Record.Voters.Contains(n.self()) {
+		if reg.Record != nil && reg.Held && !reg.Record.Voters.Contains(n.self()) && !short[reg.Record.Name] {
 			work.Go(func() error { return n.dropStray(ctx, reg.Record.Name) })
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,9 +142,28 @@ func TestLogoutInAHurry(t *testing.T) {
 		assert.Equal(t, []string{"file"}, report.Short)
 		assert.Less(t, report.Elapsed, 30*time.Second)
 		r.Ended(r.Members[1])
+		assert.True(t, r.Members[1].Has("file"), "a copy that is wanted is not deleted, though the only voter confirms its own")
 		r.Start(r.Members[2])
 		r.Ready(r.Members[2])
 		r.Whole(time.Minute)
+	})
+}
+
+// What an heir has no room for is not deleted by who leaves.
+func TestLogoutWithAFullHeir(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 4}, func(t *testing.T, r *ringtest.Ring) {
+		r.Store(r.Members[0], "file", noise(1, 100_000), node.StoreOptions{})
+		r.Whole(time.Minute)
+		group := groupOf(t, r, "file")
+		heir := memberAfter(r, group[2], 1)
+		heir.Disk.SetCapacity(10_000)
+		report, err := group[1].Logout(t.Context(), 20*time.Second)
+		require.NoError(t, err)
+		r.Ended(group[1])
+		assert.Equal(t, []string{"file"}, report.Short)
+		assert.True(t, group[1].Has("file"))
+		heir.Disk.SetCapacity(math.MaxInt64)
+		r.Whole(2 * time.Minute)
 	})
 }
 
