@@ -1,26 +1,23 @@
 package filestore
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
 // flush has the whole file system written out, which for many small files is much
-// faster than one after the other.
+// faster than one after the other. The descriptor is as old as the store: one is told of
+// what could not be written since it was opened, and to a new one an error that another
+// program has been told of is none.
 func (d *osDisk) flush(files []string) error {
 	if !syncfsReports() {
 		return flushEach(d, files)
 	}
-	f, err := d.root.Open(".")
-	if err != nil {
-		return err
+	if err := unix.Syncfs(int(d.base.Fd())); err != nil {
+		return fmt.Errorf("%w: syncfs: %w", errSync, err)
 	}
-	if err = unix.Syncfs(int(f.Fd())); err != nil {
-		err = fmt.Errorf("%w: syncfs: %w", errSync, err)
-	}
-	return errors.Join(err, f.Close())
+	return nil
 }
 
 // syncfsReports tells whether syncfs reports what could not be written: since
