@@ -60,7 +60,7 @@ var table = []mutant{
 	},
 	{
 		"a start leaves content in the journal until its file is durable", "filestore/small.go",
-		"		s.note(r.entry, r.visible)\n", "",
+		"		s.note(r.entry, r.visible, true)\n", "",
 		"./filestore", "TestAStart",
 	},
 	{
@@ -257,6 +257,46 @@ var table = []mutant{
 		"a restart copies nothing", "node/repair.go",
 		"return g.since.Add(n.cfg.Timing.RepairAfter)", "return g.since",
 		"./node", "TestARestartCopiesNothing",
+	},
+	{
+		"only who has the content has accepted", "node/register/round.go",
+		"a.Status != OK || !a.Held && !r.proposal.Deleted {", "a.Status != OK {",
+		"./node/register", "TestAnAcceptanceWithoutTheContent",
+	},
+	{
+		"who has accepted and lacks the content says so again", "node/register/voter.go",
+		"if !r.Held && !r.Record.Deleted {\n", "if false {\n",
+		"./node/register", "TestOnAcceptRepeated",
+	},
+	{
+		"content that could get no file is in the journal", "filestore/content.go",
+		"if s.isUnplaced(e) {\n", "if false {\n",
+		"./filestore", "TestSmallContentWithoutAFile",
+	},
+	{
+		"another version's file is not taken for it", "filestore/update.go",
+		"if s.isUnplaced(e) { //", "if false { //",
+		"./filestore", "TestSmallContentWithoutAFile",
+	},
+	{
+		"a damaged file is made anew from the journal", "filestore/quarantine.go",
+		"good := s.journaled(e)\n", "good := []byte(nil)\n",
+		"./filestore", "TestDamageBeforeAFlush",
+	},
+	{
+		"a logout keeps what has too few copies", "node/logout.go",
+		" && !short[reg.Record.Name] {", " {",
+		"./node", "TestLogoutInAHurry",
+	},
+	{
+		"who doubts what it has does not count as never having had it", "node/compare.go",
+		"n.store.Degraded() != nil || n.doubts.any() }", "n.store.Degraded() != nil }",
+		"./node", "TestTheLastCopiesAreInDoubt",
+	},
+	{
+		"the ring's clock stands still where nobody is heard", "node/ringclock.go",
+		"c.count + min(time.Since(c.from), cutOffAfter) }", "c.count + time.Since(c.from) }",
+		"./node", "TestAMachineThatWasCutOffForLong",
 	},
 	// Bytes.
 	{
