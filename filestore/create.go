@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Creation is small content for a name that is not known here yet, to be accepted
@@ -135,7 +134,7 @@ func (s *Store) decide(c *creating) ([]write, error) {
 		return nil, err
 	}
 	c.new = &entry{
-		Promised: next.Promised, Accepted: next.Accepted, Record: r, Since: time.Now().Unix(), Held: true, File: c.stage.path,
+		Promised: next.Promised, Accepted: next.Accepted, Record: r, Since: s.now().Unix(), Held: true, File: c.stage.path,
 	}
 	key := registerKey(c.Name)
 	value, err := c.new.encode(key)

@@ -150,12 +150,12 @@ func (s *Store) loadCounter() error {
 // readyTable writes what makes a new table complete: a table without it is
 // taken for one whose making was interrupted.
 func (s *Store) readyTable() error {
-	return s.tab.apply([]write{counterWrite(uint64(time.Now().UnixMicro()))})
+	return s.tab.apply([]write{counterWrite(uint64(s.now().UnixMicro()))})
 }
 
 // readyAgain is readyTable for one that was made anew, with ballots up to newest.
 func (s *Store) readyAgain(newest uint64) error {
-	start := max(uint64(time.Now().UnixMicro()), newest) + uint64(clocksApart.Microseconds())
+	start := max(uint64(s.now().UnixMicro()), newest) + uint64(clocksApart.Microseconds())
 	floor := binary.BigEndian.AppendUint64(nil, start)
 	return s.tab.apply([]write{{keyRebuilt, []byte{1}}, {keyFloor, floor}, counterWrite(start)})
 }

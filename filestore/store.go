@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Options say where a Store lives and how far it may fill the disk.
@@ -37,6 +38,9 @@ type Options struct {
 	// OnDegraded is called once, when the Store becomes degraded, on the terms of
 	// OnDamage.
 	OnDegraded func()
+	// Now is this machine's clock; nil is time.Now. No register goes by it but for where
+	// the ballots of a new table begin.
+	Now func() time.Time
 	// Logger gets what nobody is told otherwise; nil discards it.
 	Logger *slog.Logger
 }
@@ -46,6 +50,7 @@ type Options struct {
 type Store struct {
 	disk      Disk
 	unlock    func()
+	now       func() time.Time
 	log       *slog.Logger
 	positions [][20]byte // sorted
 	capacity  int64
@@ -99,7 +104,7 @@ func Open(o Options) (*Store, error) {
 		disk = OSDisk(o.Dir)
 	}
 	s := &Store{
-		disk: disk, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed, small: min(o.Small, ChunkSize),
+		disk: disk, now: o.Now, log: o.Logger, capacity: o.Capacity, minFree: o.MinFree, seed: o.Seed, small: min(o.Small, ChunkSize),
 		onDamage:  o.OnDamage,
 		onDegrade: o.OnDegraded,
 		positions: slices.Clone(o.Positions),
@@ -111,6 +116,9 @@ func Open(o Options) (*Store, error) {
 		lists:     map[Hash]int{},
 		unflushed: map[string]unflushed{},
 		flushDue:  make(chan struct{}, 1),
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

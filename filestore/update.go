@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"time"
 )
 
 // Register returns what this node holds for name: a zero Register when
@@ -86,7 +85,7 @@ func (s *Store) update(name string, f func(Register) (Register, error), needCont
 func (s *Store) admit(name, visible string, old *entry, next Register, needContent bool) (*entry, *Stage, error) {
 	e := &entry{Promised: next.Promised, Accepted: next.Accepted, Record: next.Record.Clone()}
 	if e.Since = old.Since; e.Accepted != old.Accepted {
-		e.Since = time.Now().Unix()
+		e.Since = s.now().Unix()
 	}
 	r := e.Record
 	if r != nil && r.Name != name {

@@ -140,7 +140,7 @@ func (n *Node) nextView(ctx context.Context, name string, tried, learned registe
 // passBallot has this node's next ballots begin above one that a voter holds to: one
 // whose table was lost, say, would refuse one after the other.
 func (n *Node) passBallot(b filestore.Ballot) {
-	if b.IsZero() || checkBallots(b) != nil {
+	if b.IsZero() || n.checkBallots(b) != nil {
 		return
 	}
 	if _, err := n.store.NextCounter(b.Counter + 1); err != nil {
@@ -178,7 +178,7 @@ type promise struct {
 // begin sends the prepares of a new ballot, whose counter is at least atLeast.
 // The task's change is not applied before the answers are collected.
 func (n *Node) begin(ctx context.Context, name string, view register.View, task register.Task, atLeast uint64) (ballot, error) {
-	if err := checkBallots(view.Basis, filestore.Ballot{Counter: atLeast}); err != nil {
+	if err := n.checkBallots(view.Basis, filestore.Ballot{Counter: atLeast}); err != nil {
 		return ballot{}, err
 	}
 	counter, err := n.store.NextCounter(max(atLeast, view.Basis.Counter+1))

@@ -282,7 +282,7 @@ func (n *Node) checkCreation(ctx context.Context, r *createRequest, from Machine
 	if n.state.leaving.Load() {
 		return transfer.Chunk{}, ErrLeaving
 	}
-	if err := checkBallots(r.Accept.Ballot); err != nil {
+	if err := n.checkBallots(r.Accept.Ballot); err != nil {
 		return transfer.Chunk{}, err
 	}
 	n.settled.learn(from, r.Settled)

@@ -57,7 +57,7 @@ func (e encodedAnswer) bare() register.Answer {
 // answer decodes what a machine has answered about a name, and checks its record.
 func (n *Node) answer(ctx context.Context, from MachineID, name string, e encodedAnswer) (register.Answer, error) {
 	a := e.bare()
-	if err := checkBallots(a.Promised, a.Accepted); err != nil || len(e.Record) == 0 {
+	if err := n.checkBallots(a.Promised, a.Accepted); err != nil || len(e.Record) == 0 {
 		return a, err
 	}
 	id := sha256.Sum256(e.Record)

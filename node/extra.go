@@ -167,7 +167,7 @@ func (n *Node) onKeep(ctx context.Context, req keepRequest, from MachineID) erro
 	if n.state.leaving.Load() {
 		return ErrLeaving
 	}
-	if err := checkBallots(req.At); err != nil {
+	if err := n.checkBallots(req.At); err != nil {
 		return err
 	}
 	if err := n.checkPublished(ctx, &req.Record, from); err != nil {

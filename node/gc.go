@@ -88,7 +88,7 @@ func (n *Node) collect(ctx context.Context) error {
 				old = append(old, forgetName{rec.Name, reg.Accepted})
 				voters[rec.Name] = rec.Voters.All()
 			}
-		case !reg.Held && (n.isOld(rec) || !reg.Since.IsZero() && time.Since(reg.Since) >= n.cfg.Timing.Retention):
+		case !reg.Held && (n.isOld(rec) || !reg.Since.IsZero() && n.now().Sub(reg.Since) >= n.cfg.Timing.Retention):
 			if err := n.forgetEx(ctx, rec.Name, reg.Accepted); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -159,15 +160,28 @@ func TestRevokingAnIssuer(t *testing.T) {
 	}
 }
 
-// An hour between the clocks locks nobody out and changes nothing.
+// An hour between the clocks locks nobody out and changes nothing: not who may do what,
+// and not which of two changes is the later, though the tables of two of the machines, and
+// so their ballots, were begun by such clocks.
 func TestClocksAnHourApart(t *testing.T) {
 	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
 		for i, skew := range []time.Duration{time.Hour, -time.Hour} {
 			m := r.Members[i]
-			r.Stop(m)
+			r.Crash(m)
+			m.Disk.LoseTable()
 			m.Skew = skew
 			r.Start(m)
 			r.Ready(m)
+		}
+		for i, content := range []string{"ahead", "behind", "right", "behind", "ahead", "behind"} {
+			by := r.Members[map[string]int{"ahead": 0, "behind": 1, "right": 2}[content]]
+			r.Store(by, "file", fmt.Append(nil, content, i), node.StoreOptions{IfExists: node.Replace})
+			for _, m := range r.Members {
+				got, f, err := ringtest.Fetch(t.Context(), m, "file", node.FetchOptions{})
+				require.NoError(t, err)
+				assert.Equal(t, fmt.Sprint(content, i), string(got))
+				assert.True(t, f.Confirmed)
+			}
 		}
 		newcomer := admit(t, r, r.Members[0])
 		r.StoreMany(4)

@@ -115,7 +115,7 @@ func (n *Node) open() (err error) {
 	n.store, err = filestore.Open(filestore.Options{
 		Dir: n.cfg.Dir, Disk: n.cfg.Disk, Small: smallContent, Positions: n.membership.identity.Positions(),
 		Capacity: n.cfg.Capacity, MinFree: n.cfg.MinFree, Seed: n.membership.identity.Root().ID(), Logger: n.log,
-		OnDamage: n.healer.damaged, OnDegraded: n.onDegraded,
+		OnDamage: n.healer.damaged, OnDegraded: n.onDegraded, Now: n.cfg.Now,
 	})
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (n *Node) open() (err error) {
 	if n.authority, err = openAuthority(n.store); err != nil {
 		return err
 	}
-	if n.clock, err = openRingClock(n.store, n.cfg.Timing.Away/2); err != nil {
+	if n.clock, err = openRingClock(n.store, n.now, n.cfg.Timing.Away/2); err != nil {
 		return err
 	}
 	if n.members.count() < 2 {

@@ -223,7 +223,7 @@ func (n *Node) hearMany(ctx context.Context, list []*oneOfMany, choose func(*one
 // and checked once.
 func (n *Node) hearOne(ctx context.Context, from MachineID, o *oneOfMany, e encodedAnswer) {
 	a := e.bare()
-	err := checkBallots(a.Promised, a.Accepted)
+	err := n.checkBallots(a.Promised, a.Accepted)
 	if err == nil && len(e.Record) > 0 && !bytes.Equal(e.Record, o.encoded) {
 		var rec *filestore.Record
 		if rec, err = n.decodeRecord(ctx, from, o.name, e.Record); err == nil {

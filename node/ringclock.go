@@ -18,6 +18,7 @@ import (
 // used concurrently.
 type ringClock struct {
 	store *filestore.Store
+	wall  func() time.Time // this machine's clock
 
 	mu    sync.Mutex
 	count time.Duration // at the time of from
@@ -36,8 +37,8 @@ const doubtFor = time.Minute
 // openRingClock goes on where the clock stood when the node last ran. mayBeAway
 // is how long, by this machine's own clock, a node may have been down and not
 // ask others whether it was away.
-func openRingClock(s *filestore.Store, mayBeAway time.Duration) (*ringClock, error) {
-	c := &ringClock{store: s, from: time.Now(), start: time.Now()}
+func openRingClock(s *filestore.Store, wall func() time.Time, mayBeAway time.Duration) (*ringClock, error) {
+	c := &ringClock{store: s, wall: wall, from: time.Now(), start: time.Now()}
 	b, err := s.Meta(metaClock)
 	if err != nil || b == nil {
 		return c, err
@@ -46,7 +47,7 @@ func openRingClock(s *filestore.Store, mayBeAway time.Duration) (*ringClock, err
 		return nil, fmt.Errorf("ring clock: %d bytes", len(b))
 	}
 	c.count = time.Duration(binary.BigEndian.Uint64(b))
-	gap := c.from.Sub(time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))))
+	gap := wall().Sub(time.Unix(0, int64(binary.BigEndian.Uint64(b[8:]))))
 	c.asleep = gap < -mayBeAway || gap > mayBeAway
 	return c, nil
 }
@@ -97,5 +98,5 @@ func (c *ringClock) mayBeAway() bool {
 // save makes the clock durable.
 func (c *ringClock) save() error {
 	b := binary.BigEndian.AppendUint64(nil, uint64(c.now()))
-	return c.store.SetMeta(metaClock, binary.BigEndian.AppendUint64(b, uint64(time.Now().UnixNano())))
+	return c.store.SetMeta(metaClock, binary.BigEndian.AppendUint64(b, uint64(c.wall().UnixNano())))
 }

@@ -53,7 +53,7 @@ func (n *Node) onSelf() selfReply {
 	files, used, free := n.store.Usage()
 	r := selfReply{
 		Label: n.cfg.Label, Version: n.cfg.Version, Files: files, Used: used, Capacity: n.capacity(used, free),
-		Free: max(0, free), Now: time.Now().UnixNano(),
+		Free: max(0, free), Now: n.now().UnixNano(),
 	}
 	if err := n.store.Degraded(); err != nil {
 		r.Degraded = err.Error()
@@ -112,7 +112,7 @@ func (n *Node) Members(ctx context.Context) []Member {
 				m.State = Degraded
 			}
 			if a.is.Now != 0 && !m.Self {
-				m.Clock = time.Until(time.Unix(0, a.is.Now)) + a.is.rtt/2
+				m.Clock = time.Unix(0, a.is.Now).Sub(n.now()) + a.is.rtt/2
 			}
 		}
 		l = append(l, m)

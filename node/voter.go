@@ -24,8 +24,8 @@ const ballotsAhead = 365 * 24 * time.Hour
 var errBallotAhead = fmt.Errorf("%w: a ballot that is far ahead of the clock", transfer.ErrProtocol)
 
 // checkBallots refuses ballots that no machine of the ring can have come to.
-func checkBallots(ballots ...filestore.Ballot) error {
-	most := uint64(time.Now().Add(ballotsAhead).UnixMicro())
+func (n *Node) checkBallots(ballots ...filestore.Ballot) error {
+	most := uint64(n.now().Add(ballotsAhead).UnixMicro())
 	for _, b := range ballots {
 		if b.Counter > most {
 			return errBallotAhead
@@ -36,7 +36,7 @@ func checkBallots(ballots ...filestore.Ballot) error {
 
 // checkAnswer checks what another voter says of a name.
 func (n *Node) checkAnswer(ctx context.Context, from MachineID, name string, a register.Answer) error {
-	if err := checkBallots(a.Promised, a.Accepted); err != nil {
+	if err := n.checkBallots(a.Promised, a.Accepted); err != nil {
 		return err
 	}
 	return n.checkRecord(ctx, from, name, a.Record)
@@ -53,7 +53,7 @@ func (n *Node) onRead(m readRequest) (register.Answer, error) {
 }
 
 func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
-	if err := checkBallots(m.Ballot); err != nil {
+	if err := n.checkBallots(m.Ballot); err != nil {
 		return register.Answer{}, err
 	}
 	known, floor := n.knowledge(m.Name), n.store.Floor()
@@ -67,7 +67,7 @@ func (n *Node) onPrepare(m register.Prepare) (register.Answer, error) {
 
 // onAccept accepts nothing that its publisher has not signed, whoever asks.
 func (n *Node) onAccept(ctx context.Context, m register.Accept, from MachineID) (register.Answer, error) {
-	if err := checkBallots(m.Ballot); err != nil {
+	if err := n.checkBallots(m.Ballot); err != nil {
 		return register.Answer{}, err
 	}
 	name := m.Record.Name

@@ -24,7 +24,7 @@ type Member struct {
 	Host       string // on the network, and its label
 	Addr       string // where it listens; empty: at a new port the next time it starts
 	Disk       *Disk
-	Skew       time.Duration // how far its clock is ahead, as certificates are judged; from the next start on
+	Skew       time.Duration // how far its clock is ahead, from the next start on
 
 	ring *Ring
 	run  *run // nil: it does not run

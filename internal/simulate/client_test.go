@@ -56,7 +56,7 @@ func (w *world) perform(rng *rand.Rand, client int, name string, k kind) {
 	allowed := 30 * time.Second
 	if rng.IntN(20) == 0 {
 		allowed = time.Duration(rng.Int64N(int64(200 * time.Millisecond)))
-		w.tally.count("an impatient client")
+		w.tally.count(impatientClient)
 	}
 	for time.Since(w.history.start)-o.from < patience {
 		if l := w.pick(rng); l != nil {
@@ -93,7 +93,7 @@ func (w *world) repeat(rng *rand.Rand, o *operation, a *attempt) {
 	if l == nil {
 		return
 	}
-	w.tally.count("a repeated request")
+	w.tally.count(repeatedRequest)
 	ctx, cancel := context.WithTimeout(l.ctx, 30*time.Second)
 	defer cancel()
 	r, err := w.try(ctx, l.node, o, a)

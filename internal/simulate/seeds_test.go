@@ -17,6 +17,7 @@ var found = []struct {
 	{9, "after restarts in a row around a lost disk no node claimed any part of the ring, and nothing was repaired any more"},
 	{4037, "who came back and had not heard of a newer member took a range for one that nobody had had; " +
 		"and the first failure of a disk reached a client as an unknown error, which it does not try again after"},
+	{4428, "a node whose disk was full could not start after a power failure"},
 	{40451, "a journal was read block by block at a start; on a disk that takes seconds for everything " +
 		"that took minutes, and others took the node's place meanwhile"},
 	{50335, "a start brought the journal into the table at once, with the same result"},

@@ -93,5 +93,8 @@ func TestSimulation(t *testing.T) {
 		for _, f := range faults {
 			assert.NotZero(t, counts.of(f.name), "%s never happened", f.name)
 		}
+		for _, what := range []string{skewedClock, impatientClient, repeatedRequest} {
+			assert.NotZero(t, counts.of(what), "%s never happened", what)
+		}
 	}
 }

@@ -8,6 +8,13 @@ import (
 	"sync"
 )
 
+// What is counted besides faults, and has to happen as they have.
+const (
+	skewedClock     = "a start with a clock an hour off"
+	impatientClient = "an impatient client"
+	repeatedRequest = "a repeated request"
+)
+
 // tally counts what happened in runs. It may be used concurrently.
 type tally struct {
 	mu     sync.Mutex

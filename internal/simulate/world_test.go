@@ -80,8 +80,7 @@ func (w *world) play() {
 	for _, m := range w.ring.Members {
 		w.enliven(m)
 		if w.rng.Float64() < w.plan.skewed {
-			m.Skew = time.Duration(w.rng.IntN(2)*2-1) * time.Hour
-			w.tally.count("a clock an hour off") // from its next start on
+			m.Skew = time.Duration(w.rng.IntN(2)*2-1) * time.Hour // from its next start on
 		}
 	}
 	time.Sleep(stable) // a name's creation is promised to be linearizable only in a group at rest
@@ -174,4 +173,7 @@ func (w *world) start(m *ringtest.Member) {
 	defer w.await(m)()
 	w.ring.Start(m)
 	w.enliven(m)
+	if m.Skew != 0 {
+		w.tally.count(skewedClock)
+	}
 }
