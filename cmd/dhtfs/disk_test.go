@@ -136,6 +136,38 @@ func TestFullDisks(t *testing.T) {
 	})
 }
 
+// TestLogoutFromAFullDisk: without a byte left a node hands over what it has, and leaves.
+func TestLogoutFromAFullDisk(t *testing.T) {
+	plainOnly(t)
+	proctest.Tool(t, "mount", "umount")
+	disk := mounted(t, "48M")
+	ring := proctest.NewRing(t, 4, func(i int, n *proctest.Node) {
+		if i == 3 {
+			n.Home, n.Flags = filepath.Join(disk, "home"), []string{"--min-free", "4MiB"}
+		}
+	})
+	full, others := ring.Nodes[3], ring.Nodes[:3]
+	ring.WaitWhole(t, ring.Nodes...)
+	want := storeSome(t, others[0], 40)
+	fill(t, filepath.Join(disk, "filler"), 0)
+	var report struct {
+		Moved int
+		Short []string
+	}
+	full.Run(t, "logout", "--timeout", "60s", "--json").OK(t).JSON(t, &report)
+	assert.NotZero(t, report.Moved)
+	assert.Empty(t, report.Short)
+	ring.WaitWhole(t, others...)
+	for name := range want {
+		file := others[0].Stat(t, name)
+		assert.True(t, file.Confirmed, name)
+		assert.Len(t, file.Durable(), 3, name)
+	}
+	for _, n := range others {
+		want.check(t, n)
+	}
+}
+
 // TestFailingDisk has the system refuse a daemon's writes and syncs: nothing
 // that it did not keep is acknowledged by it, everybody is told, what it has is
 // read, and a restart ends it.
