@@ -35,7 +35,7 @@ type load struct {
 	mu     sync.Mutex
 	away   map[*proctest.Node]bool // nobody begins anything there
 	maybe  map[string][]string     // the texts that a name may have
-	counts struct{ stores, failedStores, fetches, failedFetches int }
+	counts struct{ stores, failedStores, fetches, failedFetches, notBegun int }
 	took   []time.Duration
 }
 
@@ -103,11 +103,12 @@ func (l *load) store(at *proctest.Node, name, text string) {
 		return
 	}
 	result := at.Run(l.t, "store", path, "--as", name, "--force")
-	if result.Code == noDaemon {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if result.Code == noDaemon {
+		l.counts.notBegun++
+		return
+	}
 	l.took = append(l.took, result.Took)
 	l.counts.stores++
 	if result.Code == 0 {
@@ -121,11 +122,12 @@ func (l *load) store(at *proctest.Node, name, text string) {
 
 func (l *load) fetch(at *proctest.Node, name string) {
 	result := at.Run(l.t, "cat", name)
-	if result.Code == noDaemon {
-		return
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if result.Code == noDaemon {
+		l.counts.notBegun++
+		return
+	}
 	l.took = append(l.took, result.Took)
 	l.counts.fetches++
 	if result.Code != 0 {
@@ -144,16 +146,25 @@ func (l *load) end() {
 	at := func(share float64) time.Duration {
 		return l.took[int(share*float64(len(l.took)-1))].Round(time.Millisecond)
 	}
-	l.t.Logf("%d stores, %d failed; %d fetches, %d failed; half took less than %v, 99 %% less than %v, the longest %v",
-		l.counts.stores, l.counts.failedStores, l.counts.fetches, l.counts.failedFetches, at(0.5), at(0.99), at(1))
+	l.t.Logf("%d stores, %d failed; %d fetches, %d failed; half took less than %v, 99 %% less than %v, the longest %v; %d not begun, as there was no daemon",
+		l.counts.stores, l.counts.failedStores, l.counts.fetches, l.counts.failedFetches, at(0.5), at(0.99), at(1), l.counts.notBegun)
 }
 
-// checkAll fetches every name through one node or another, confirmed or not.
+// checkAll fetches every name through one node or another, confirmed or not, and looks that
+// nothing temporary is left.
 func (l *load) checkAll() {
 	for i, name := range l.names {
 		at := l.ring.Nodes[i%len(l.ring.Nodes)]
 		result := at.Run(l.t, "cat", name)
 		assert.Zero(l.t, result.Code, "%s is lost: %s", name, result)
 		assert.Contains(l.t, l.maybe[name], string(result.Stdout), "%s at %s", name, at.Name)
+	}
+	for _, n := range l.ring.Nodes {
+		proctest.Eventually(l.t, 2*time.Minute, func() error {
+			if left := n.Temporaries(l.t); len(left) > 0 {
+				return fmt.Errorf("%s has %v", n.Name, left)
+			}
+			return nil
+		})
 	}
 }

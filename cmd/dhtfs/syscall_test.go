@@ -61,8 +61,8 @@ func tampering(t *testing.T, pid int, how ...string) (letGo func()) {
 }
 
 // TestKilledAtEachStep kills a holder of a name at one step after the other of
-// storing it, and then of getting what it missed. Afterwards there is the old
-// version or the new one, whole, and no temporary file.
+// storing it. Afterwards there is the old version or the new one, whole, and no
+// temporary file.
 func TestKilledAtEachStep(t *testing.T) {
 	plainOnly(t)
 	proctest.Tool(t, "strace")
