@@ -51,6 +51,9 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 	}
 	if good != nil {
 		err := s.place(visible, e, good)
+		if err == nil { // a flush under way may let go what the journal has
+			err = s.fail(flushEach(s.disk, []string{visible}))
+		}
 		s.note(e, visible, err == nil)
 		return false, err
 	}
