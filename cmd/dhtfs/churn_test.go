@@ -13,8 +13,8 @@ import (
 )
 
 // TestKilledAgainAndAgain kills one daemon after the other and starts it again
-// while clients store and fetch: nothing is lost, and clients with their own
-// retry hardly notice. Its long form is nine daemons, 500 files and ten minutes.
+// while clients store and fetch: nothing is lost, clients with their own retry hardly
+// notice, and what those were told that share names is linearizable. Its long form is nine daemons, 500 files and ten minutes.
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	size, files, every, lasting := 5, 40, 3*time.Second, 12*time.Second
@@ -23,6 +23,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	}
 	ring := proctest.NewRing(t, size)
 	l := startLoad(t, ring, 3, files)
+	shared := l.share(3, 4)
 	rng := rand.New(rand.NewPCG(2, 0))
 	kills := 0
 	for end := time.Now().Add(lasting); time.Now().Before(end); kills++ {
@@ -40,6 +41,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	l.checkAll()
 	assert.Zero(t, l.counts.failedFetches)
 	assert.LessOrEqual(t, l.counts.failedStores, l.counts.stores/1000)
+	shared.check(t)
 }
 
 // TestRollingRestart stops every daemon in turn and starts it again, as an

@@ -64,12 +64,7 @@ func startLoad(t testing.TB, ring *proctest.Ring, clients, files int) *load {
 }
 
 func (l *load) client(rng *rand.Rand, first, step int) {
-	for version := 0; ; version++ {
-		select {
-		case <-l.stop:
-			return
-		default:
-		}
+	for version := 0; !l.isOver(); version++ {
 		mine := len(l.names) / step
 		name := l.names[first+step*rng.IntN(mine)]
 		at := l.pick(rng)
@@ -78,6 +73,15 @@ func (l *load) client(rng *rand.Rand, first, step int) {
 		} else {
 			l.fetch(at, name)
 		}
+	}
+}
+
+func (l *load) isOver() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -45,20 +45,20 @@ func (w *world) client(id int, rng *rand.Rand) {
 // perform carries out one operation as a client does: through one node, and
 // where that gives no answer again through another, with the same operation ID.
 func (w *world) perform(rng *rand.Rand, client int, name string, k kind) {
-	o := w.history.call(client, name, k)
+	o := w.history.Call(client, name, k)
 	a := attempt{op: node.NewOp()}
 	if rng.IntN(10) == 0 {
 		a.quorum = w.plan.n
 	}
 	if k == put || k == putIfAbsent {
-		a.content = content(w.plan.seed, o.value, w.plan.largest)
+		a.content = content(w.plan.seed, o.Value, w.plan.largest)
 	}
 	allowed := 30 * time.Second
 	if rng.IntN(20) == 0 {
 		allowed = time.Duration(rng.Int64N(int64(200 * time.Millisecond)))
 		w.tally.count(impatientClient)
 	}
-	for time.Since(w.history.start)-o.from < patience {
+	for time.Since(w.history.Start)-o.From < patience {
 		if l := w.pick(rng); l != nil {
 			ctx, cancel := context.WithTimeout(l.ctx, allowed)
 			r, err := w.try(ctx, l.node, o, &a)
@@ -67,7 +67,7 @@ func (w *world) perform(rng *rand.Rand, client int, name string, k kind) {
 				r, err = unknown, l.ctx.Err() // the answer never arrived
 			}
 			if r != unknown {
-				w.history.end(o, r)
+				w.history.End(o, r)
 				w.repeat(rng, o, &a)
 				return
 			}
@@ -79,13 +79,13 @@ func (w *world) perform(rng *rand.Rand, client int, name string, k kind) {
 		allowed = 30 * time.Second
 		time.Sleep(time.Duration(rng.Int64N(int64(time.Second))))
 	}
-	w.history.end(o, unknown)
+	w.history.End(o, unknown)
 }
 
 // repeat asks now and then for a change again that has been answered, as a
 // client does that missed the answer: it must get the same one.
 func (w *world) repeat(rng *rand.Rand, o *operation, a *attempt) {
-	if o.kind == get || rng.IntN(8) != 0 {
+	if o.Kind == get || rng.IntN(8) != 0 {
 		return
 	}
 	time.Sleep(time.Duration(rng.Int64N(int64(5 * time.Second))))
@@ -97,9 +97,9 @@ func (w *world) repeat(rng *rand.Rand, o *operation, a *attempt) {
 	ctx, cancel := context.WithTimeout(l.ctx, 30*time.Second)
 	defer cancel()
 	r, err := w.try(ctx, l.node, o, a)
-	w.logf("%v %d of %s once more at %s: %v %v (base %d)", o.kind, o.value, o.name, l.member.Host, r, err, a.base)
-	if l.ctx.Err() == nil && r != unknown && r != o.result {
-		w.t.Errorf("%v %d of %s was answered %v and, asked again, %v (%v)", o.kind, o.value, o.name, o.result, r, err)
+	w.logf("%v %d of %s once more at %s: %v %v (base %d)", o.Kind, o.Value, o.Name, l.member.Host, r, err, a.base)
+	if l.ctx.Err() == nil && r != unknown && r != o.Result {
+		w.t.Errorf("%v %d of %s was answered %v and, asked again, %v (%v)", o.Kind, o.Value, o.Name, o.Result, r, err)
 	}
 }
 
@@ -117,31 +117,31 @@ func passing(err error) bool {
 }
 
 func (w *world) try(ctx context.Context, n *node.Node, o *operation, a *attempt) (result, error) {
-	if o.kind == get {
+	if o.Kind == get {
 		return w.get(ctx, n, o)
 	}
 	if !a.based {
-		f, err := n.Stat(ctx, o.name)
+		f, err := n.Stat(ctx, o.Name)
 		if err != nil && !errors.Is(err, node.ErrNotFound) {
 			return unknown, err
 		}
 		a.base, a.based = f.Record.Changes, true
 	}
 	var err error
-	if o.kind == remove {
-		err = n.Delete(ctx, o.name, a.op, a.base)
+	if o.Kind == remove {
+		err = n.Delete(ctx, o.Name, a.op, a.base)
 	} else {
 		options := node.StoreOptions{Op: a.op, Base: a.base, Quorum: a.quorum}
-		if o.kind == put {
+		if o.Kind == put {
 			options.IfExists = node.Replace
 		}
-		if o.value%4 != 0 { // most clients know how long it is
+		if o.Value%4 != 0 { // most clients know how long it is
 			options.Size, options.Empty = int64(len(a.content)), len(a.content) == 0
 		}
-		if o.value%4 == 1 { // some store many files at once
-			err = n.StoreMany(ctx, []node.Put{{Name: o.name, Content: a.content, Options: options}})[0].Err
+		if o.Value%4 == 1 { // some store many files at once
+			err = n.StoreMany(ctx, []node.Put{{Name: o.Name, Content: a.content, Options: options}})[0].Err
 		} else {
-			_, err = n.Store(ctx, o.name, bytes.NewReader(a.content), options)
+			_, err = n.Store(ctx, o.Name, bytes.NewReader(a.content), options)
 		}
 	}
 	switch {
@@ -157,24 +157,24 @@ func (w *world) try(ctx context.Context, n *node.Node, o *operation, a *attempt)
 
 // get fetches a name. Whatever comes must be a version of it, confirmed or not.
 func (w *world) get(ctx context.Context, n *node.Node, o *operation) (result, error) {
-	b, f, err := ringtest.Fetch(ctx, &ringtest.Member{Node: n}, o.name, node.FetchOptions{})
+	b, f, err := ringtest.Fetch(ctx, &ringtest.Member{Node: n}, o.Name, node.FetchOptions{})
 	switch {
 	case errors.Is(err, node.ErrNotFound):
-		o.value = 0
+		o.Value = 0
 		return done, nil
 	case err != nil:
 		return unknown, err
 	}
 	value, err := valueOf(w.plan.seed, b, w.plan.largest)
-	if err != nil || !w.history.wrote(o.name, value) {
-		w.t.Errorf("a fetch of %s gave bytes that nobody stored under it: value %d, %v", o.name, value, err)
+	if err != nil || !w.history.Wrote(o.Name, value) {
+		w.t.Errorf("a fetch of %s gave bytes that nobody stored under it: value %d, %v", o.Name, value, err)
 		return unknown, err
 	}
 	if !f.Confirmed {
 		w.tally.count("(an unconfirmed answer)")
 		return unknown, node.ErrUnavailable
 	}
-	o.value = value
+	o.Value = value
 	return done, nil
 }
 

@@ -41,7 +41,7 @@ func (w *world) settle() {
 	var live []string
 	for _, name := range w.names {
 		for i, m := range up[:min(lookedThrough, len(up))] {
-			if o := w.lastGet(w.plan.clients+i, m, name, end); i == 0 && o.value != 0 {
+			if o := w.lastGet(w.plan.clients+i, m, name, end); i == 0 && o.Value != 0 {
 				live = append(live, name)
 			}
 		}
@@ -53,9 +53,9 @@ func (w *world) settle() {
 // not be so to another yet, which has until end.
 func (w *world) lastGet(client int, m *ringtest.Member, name string, end time.Time) *operation {
 	for {
-		o := w.history.call(client, name, get)
+		o := w.history.Call(client, name, get)
 		r, err := w.get(w.t.Context(), m.Node, o)
-		w.history.end(o, r)
+		w.history.End(o, r)
 		if r != unknown {
 			return o
 		}
@@ -89,7 +89,7 @@ func (w *world) checkListing(by *ringtest.Member, live []string) {
 		w.tally.count("(a conflict copy)")
 		b, _, err := ringtest.Fetch(w.t.Context(), by, name, node.FetchOptions{})
 		value, invalid := valueOf(w.plan.seed, b, w.plan.largest)
-		if err != nil || invalid != nil || !w.history.wrote(of, value) {
+		if err != nil || invalid != nil || !w.history.Wrote(of, value) {
 			w.t.Errorf("%s gives out %q: %v, %v, value %d", by.Host, name, err, invalid, value)
 		}
 	}

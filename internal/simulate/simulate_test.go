@@ -79,9 +79,9 @@ func TestSimulation(t *testing.T) {
 	ops, known := 0, 0
 	began := time.Now()
 	runs := eachSeed(t, usual, draw, func(p plan) {
-		for _, o := range run(t, p, counts).history.ops {
+		for _, o := range run(t, p, counts).history.Ops {
 			ops++
-			if o.result != unknown {
+			if o.Result != unknown {
 				known++
 			}
 		}

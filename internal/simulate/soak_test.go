@@ -329,7 +329,7 @@ func (k *soak) storeOnce(rng *rand.Rand, name string) {
 	value := k.next
 	k.unsure[name] = value
 	k.mu.Unlock()
-	o := &operation{name: name, kind: put, value: value}
+	o := &operation{Name: name, Kind: put, Value: value}
 	a := attempt{op: node.NewOp(), content: content(k.seed, value, k.plan.largest)}
 	r := k.persist(rng, func(ctx context.Context, l *life) (result, error) { return k.try(ctx, l.node, o, &a) })
 	k.mu.Lock()

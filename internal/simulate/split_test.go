@@ -114,13 +114,13 @@ func (w *world) wait(what string, limit time.Duration, lacks func() string) {
 // side's last of that name. One whose outcome is unknown counts as the last too:
 // it may have replaced what was there before.
 func (w *world) change(rng *rand.Rand, s *side, name string, k kind) {
-	o := w.history.call(0, name, k)
-	a := attempt{op: node.NewOp(), content: content(w.plan.seed, o.value, w.plan.largest)}
+	o := w.history.Call(0, name, k)
+	a := attempt{op: node.NewOp(), content: content(w.plan.seed, o.Value, w.plan.largest)}
 	by := s.members[rng.IntN(len(s.members))]
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	defer cancel()
 	r, err := w.try(ctx, by.Node, o, &a)
-	w.history.end(o, r)
+	w.history.End(o, r)
 	switch {
 	case r == unknown && !passing(err):
 		w.t.Errorf("%v %s at %s: %v", k, name, by.Host, err)
@@ -133,7 +133,7 @@ func (w *world) change(rng *rand.Rand, s *side, name string, k kind) {
 
 // accountFor looks for the version that an operation stored.
 func (w *world) accountFor(sides []*side, name string, o *operation) {
-	if o.kind != put || o.result != done {
+	if o.Kind != put || o.Result != done {
 		w.tally.count("(a last change that was a deletion, or of unknown outcome)")
 		return
 	}
@@ -149,12 +149,12 @@ func (w *world) accountFor(sides []*side, name string, o *operation) {
 		if err != nil {
 			continue
 		}
-		if value, err := valueOf(w.plan.seed, b, w.plan.largest); assert.NoError(w.t, err, place) && value == o.value {
+		if value, err := valueOf(w.plan.seed, b, w.plan.largest); assert.NoError(w.t, err, place) && value == o.Value {
 			w.tally.count("a last version kept " + map[bool]string{true: "under its name", false: "as a conflict copy"}[place == name])
 			return
 		}
 	}
-	w.t.Errorf("value %d, acknowledged on one side (%v to %v), is nowhere: not in %s", o.value, o.from, o.until, strings.Join(places, ", "))
+	w.t.Errorf("value %d, acknowledged on one side (%v to %v), is nowhere: not in %s", o.Value, o.From, o.Until, strings.Join(places, ", "))
 	for i, s := range sides {
 		w.t.Logf("side %d: %v; last %+v", i, ringtest.Hosts(s.members...), s.last[name])
 	}

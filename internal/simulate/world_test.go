@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dhtfs/dhtfs/internal/history"
 	"github.com/dhtfs/dhtfs/internal/ringtest"
 )
 
@@ -19,7 +20,7 @@ type world struct {
 	ring    *ringtest.Ring
 	plan    plan
 	tally   *tally
-	history history
+	history history.History
 	names   []string
 
 	// Of the goroutine that runs the faults.
@@ -58,7 +59,7 @@ func run(t *testing.T, p plan, counts *tally) *world {
 
 func newWorld(t *testing.T, r *ringtest.Ring, p plan, counts *tally) *world {
 	w := &world{
-		t: t, ring: r, plan: p, tally: counts, history: history{start: time.Now()},
+		t: t, ring: r, plan: p, tally: counts, history: history.History{Start: time.Now()},
 		rng: rand.New(rand.NewPCG(p.seed, 3)), busy: map[*ringtest.Member]bool{}, slow: map[*ringtest.Member]bool{}, gone: map[*ringtest.Member]bool{},
 	}
 	for i := range p.names {
@@ -69,7 +70,7 @@ func newWorld(t *testing.T, r *ringtest.Ring, p plan, counts *tally) *world {
 
 func (w *world) logf(format string, args ...any) {
 	if os.Getenv(seedVariable) != "" {
-		w.t.Logf("%v: "+format, append([]any{time.Since(w.history.start)}, args...)...)
+		w.t.Logf("%v: "+format, append([]any{time.Since(w.history.Start)}, args...)...)
 	}
 }
 
@@ -84,7 +85,7 @@ func (w *world) play() {
 		}
 	}
 	time.Sleep(stable) // a name's creation is promised to be linearizable only in a group at rest
-	w.history.start = time.Now()
+	w.history.Start = time.Now()
 	rng := rand.New(rand.NewPCG(w.plan.seed, 4))
 	for _, name := range w.names {
 		w.perform(rng, 0, name, putIfAbsent)
@@ -106,7 +107,9 @@ func (w *world) play() {
 	w.mu.Unlock()
 	clients.Wait()
 	w.settle()
-	w.history.check(w.t)
+	if err := w.history.Check(); err != nil {
+		w.t.Error(err)
+	}
 	w.finish()
 }
 
