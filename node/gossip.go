@@ -153,9 +153,6 @@ func (n *Node) runGossip(ctx context.Context) error {
 			fanout, anyone = 1, round%gossipAfar == 0
 			round++
 		}
-		if n.members.count() < 2 {
-			n.clock.alone()
-		}
 		others := n.gossipPartners(anyone)
 		for _, m := range others[:min(2*fanout, len(others))] {
 			if err := n.gossip(ctx, m); err != nil {

@@ -10,19 +10,17 @@ import (
 )
 
 // ringClock counts how long the ring has run: the greatest count that this node
-// has heard of, going on while the node runs and hears from others. Members tell each
-// other theirs when they compare their sets. So it does not depend on anybody's clock
-// being set right, and stands still while the whole ring is off: what nobody could
-// have missed makes nobody old. It also stands still where a node is cut off from all
-// others, which then learns how much it has missed as one does that was off. It may be
-// used concurrently.
+// has heard of, going on while the node runs. Members tell each other theirs
+// when they compare their sets. So it does not depend on anybody's clock being
+// set right, and stands still while the whole ring is off: what nobody could
+// have missed makes nobody old. It may be used concurrently.
 type ringClock struct {
 	store *filestore.Store
 	wall  func() time.Time // this machine's clock
 
 	mu    sync.Mutex
 	count time.Duration // at the time of from
-	from  time.Time     // when another was heard last, or there was none
+	from  time.Time
 	// asleep: by this machine's own clock it may have been away for long, and no
 	// member has said yet how long.
 	asleep bool
@@ -52,25 +50,11 @@ func openRingClock(s *filestore.Store, wall func() time.Time, mayBeAway time.Dur
 	return c, nil
 }
 
-// cutOffAfter is how long a clock goes on when no other member is heard: many times as
-// long as members take to compare their sets.
-const cutOffAfter = 2 * time.Minute
-
 // now is how long the ring has run.
 func (c *ringClock) now() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reading()
-}
-
-func (c *ringClock) reading() time.Duration { return c.count + min(time.Since(c.from), cutOffAfter) }
-
-// alone has the clock go on where there is no other member. It is called now and then,
-// more often than every cutOffAfter.
-func (c *ringClock) alone() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.count, c.from = c.count+time.Since(c.from), time.Now()
+	return c.count + time.Since(c.from)
 }
 
 // seconds is now as it stands in records: never zero, which means not known.
@@ -82,9 +66,11 @@ func (c *ringClock) hear(count time.Duration) (behind time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asleep = false
-	shown := c.reading()
-	c.count, c.from = max(shown, count), time.Now()
-	return max(0, count-shown)
+	behind = count - (c.count + time.Since(c.from))
+	if behind > 0 {
+		c.count, c.from = count, time.Now()
+	}
+	return max(0, behind)
 }
 
 // mayBeAway reports whether the node may have been away for long and no member
