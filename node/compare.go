@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -73,7 +72,7 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 	listed := 0
 	for _, r := range req.Ranges {
 		a := arc{r.After, r.UpTo}
-		part := comparedRange{Claim: n.authority.claimed(a), Unsure: n.isUnsure()} // before the list: what is learned meanwhile may not be on it
+		part := comparedRange{Claim: n.authority.claimed(a), Unsure: n.store.Degraded() != nil} // before the list: what is learned meanwhile may not be on it
 		var sum filestore.Fingerprint
 		sum, part.Count = n.fingerprint(a)
 		if part.Same = sum == r.Sum; !part.Same && part.Count <= listUpTo && listed+part.Count <= rangePage {
@@ -110,9 +109,6 @@ func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
 	reply.Entries = append(reply.Entries, n.authority.heardOf(a)...)
 	return reply, nil
 }
-
-// isUnsure: this node may have had arcs that it claims no more.
-func (n *Node) isUnsure() bool { return n.store.Degraded() != nil || n.doubts.any() }
 
 // compared is what one machine said about an arc.
 type compared struct {
@@ -280,13 +276,18 @@ func (n *Node) compareAll(ctx context.Context, mine []place) ([][]compared, erro
 	return all, nil
 }
 
-// claimants counts those who answered, this node among them, and claim an arc, and
-// those of a ring with so many copies who may have had it: not the members that say
-// they never had it, and none when those are all that anybody knows of. Who has been
-// away may not have heard of a member that came and had it since. One whose disk has
-// failed, or that doubts what it has, cannot tell.
-func claimants(copies, members int, answers []compared, isMember func(MachineID) bool) (claims, had int) {
+// claimants counts those who answered and claim an arc, this node too if own is
+// set, and those of a ring with so many copies who may have had it: not the
+// members that say they never had it, and none when those are all that anybody
+// knows of. Who has been away may not have heard of a member that came and had it
+// since. One whose disk has failed cannot tell.
+func claimants(copies, members int, own bool, answers []compared, isMember func(MachineID) bool) (claims, had int) {
 	without := 0
+	if own {
+		claims++
+	} else {
+		without++
+	}
 	for _, c := range answers {
 		members = max(members, c.members)
 		switch {
@@ -306,10 +307,7 @@ func claimants(copies, members int, answers []compared, isMember func(MachineID)
 // until somebody who had it comes back, and the others had as long to do the same,
 // or all who may have had it are forgotten.
 func (n *Node) enough(a arc, answers []compared) bool {
-	own := compared{from: n.self(), claim: n.authority.claimed(a), unsure: n.isUnsure()}
-	claims, had := claimants(n.genesis().N, n.members.count(), append(slices.Clip(answers), own), func(m MachineID) bool {
-		return m == n.self() || n.members.counts(m)
-	})
+	claims, had := claimants(n.genesis().N, n.members.count(), n.authority.claimed(a), answers, n.members.counts)
 	if had == 0 || claims >= register.Majority(had) {
 		n.authority.setVacant(a, false)
 		delete(n.repair.lacking, a.UpTo)

@@ -291,13 +291,13 @@ func (n *Node) takenAccountOf(ctx context.Context, f found, reg filestore.Regist
 
 // vouched reports whether a doubted record may count again although no majority
 // that does not doubt can tell: a voter without doubts has that very record; or
-// for doubtFor all its voters that are members have been there, none of them knows
-// that there is nothing, and too many doubt, as when all tables were lost at once.
+// for doubtFor all its voters have been there, none of them knows that there
+// is nothing, and too many doubt, as when all tables were lost at once.
 func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
 	if reg.Accepted.IsZero() || len(reg.Record.Voters.New) == 0 {
 		return false // a rebuilt one that was never seen accepted
 	}
-	voters := slices.DeleteFunc(reg.Record.Voters.All(), func(m MachineID) bool { return m == n.self() || !n.members.has(m) })
+	voters := slices.DeleteFunc(reg.Record.Voters.All(), func(m MachineID) bool { return m == n.self() })
 	answers := ask(n, voters, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, reg.Record.Name) })
 	all := true
 	for range voters {

@@ -263,33 +263,3 @@ func TestANameThatWasTakenAwayComesBack(t *testing.T) {
 		}
 	})
 }
-
-// All files are left at one machine, whose table is lost and made anew from them: those
-// who join then do not take its doubts for a sign that there is nothing.
-func TestTheLastCopiesAreInDoubt(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
-		names := r.StoreMany(5)
-		r.Whole(time.Minute)
-		time.Sleep(2 * time.Minute)
-		last, others := r.Members[0], r.Members[1:]
-		r.Crash(last)
-		last.Disk.LoseTable()
-		r.Lose(others...)
-		r.Start(last)
-		time.Sleep(2 * time.Minute)
-		giveUp(t, r, others...)
-		time.Sleep(2 * time.Minute)
-		r.JoinAtOnce(2)
-		time.Sleep(5 * time.Minute)
-		for _, name := range names {
-			content, f, err := ringtest.Fetch(t.Context(), last, name, node.FetchOptions{})
-			require.NoError(t, err, name)
-			reg, err := last.Register(name)
-			require.NoError(t, err)
-			// A file that does not say whether it was accepted proves nothing; it can be stored again.
-			assert.Equal(t, !reg.Accepted.IsZero(), f.Confirmed, name)
-			r.Store(last, name, content, node.StoreOptions{})
-		}
-		r.Whole(5 * time.Minute)
-	})
-}
