@@ -38,8 +38,12 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 		return false, nil
 	}
 	s.log.Error("content is damaged", "name", c.name, "path", s.disk.path(visible), "err", cause)
+	if s.isUnflushed(e) { // first, so that a flush under way does not let it go
+		s.note(e, visible, false)
+	}
 	good := s.journaled(e)
 	if good == nil {
+		s.forgotten(e)
 		s.giveUp(e)
 	}
 	at := e.File
@@ -50,12 +54,7 @@ func (s *Store) condemn(c *Content, cause error) (lost bool, err error) {
 		s.log.Error("cannot quarantine", "path", s.disk.path(at), "err", err)
 	}
 	if good != nil {
-		err := s.place(visible, e, good)
-		if err == nil { // a flush under way may let go what the journal has
-			err = s.fail(flushEach(s.disk, []string{visible}))
-		}
-		s.note(e, visible, err == nil)
-		return false, err
+		return false, s.place(visible, e, good)
 	}
 	content := write{key: contentKey(e.File)}
 	e.Held, e.File = false, ""

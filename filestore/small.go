@@ -102,11 +102,12 @@ type unflushed struct {
 	placed        bool // it has its file
 }
 
-// note remembers that the file of e, at visible, is not durable, or not there.
+// note remembers that the file of e, at visible, is not durable, or not there. A flush
+// that has begun before lets go no content that is noted again meanwhile.
 func (s *Store) note(e *entry, visible string, placed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unflushed[e.File] = unflushed{e.Record.Name, visible, placed}
+	s.unflushed[e.File] = &unflushed{e.Record.Name, visible, placed}
 }
 
 // FlushDue tells when it is time to Flush.
@@ -125,6 +126,18 @@ func (s *Store) isUnplaced(e *entry) bool {
 	defer s.mu.Unlock()
 	u, ok := s.unflushed[e.File]
 	return ok && !u.placed
+}
+
+// anyUnplaced reports whether the file of any content could not be made yet.
+func (s *Store) anyUnplaced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.unflushed {
+		if !u.placed {
+			return true
+		}
+	}
+	return false
 }
 
 // journaled returns the content of e that only the journal has durably, or nil.
@@ -161,15 +174,19 @@ func (s *Store) placeAgain() {
 	s.mu.Lock()
 	left := maps.Clone(s.unflushed)
 	s.mu.Unlock()
-	maps.DeleteFunc(left, func(_ string, u unflushed) bool { return u.placed })
+	maps.DeleteFunc(left, func(_ string, u *unflushed) bool { return u.placed })
+	failed, last := 0, error(nil)
 	for file, u := range left {
 		if err := s.placeOne(file, u); err != nil {
-			s.log.Warn("cannot make the file of small content yet", "name", u.name, "err", err)
+			failed, last = failed+1, err
 		}
+	}
+	if failed > 0 {
+		s.log.Warn("cannot make the files of small contents yet: they are in the journal", "files", failed, "err", last)
 	}
 }
 
-func (s *Store) placeOne(file string, u unflushed) error {
+func (s *Store) placeOne(file string, u *unflushed) error {
 	leave := s.enter(u.visible)
 	defer leave()
 	e, err := s.load(u.name)
@@ -207,13 +224,16 @@ func (s *Store) Flush() error {
 		return err
 	}
 	defer s.end()
+	s.placeAgain()
 	s.mu.Lock()
-	small := len(s.unflushed)
+	placed := false
+	for _, u := range s.unflushed {
+		placed = placed || u.placed
+	}
 	s.mu.Unlock()
-	if size, _ := s.tab.size(); small == 0 && size < flushSoon {
+	if size, _ := s.tab.size(); !placed && size < flushSoon {
 		return nil
 	}
-	s.placeAgain()
 	return s.flushes.do(struct{}{})
 }
 
@@ -227,13 +247,11 @@ func (s *Store) flush() error {
 		return s.fail(err)
 	}
 	var files []string
-	durable := map[string]bool{}
 	s.mu.Lock()
-	for file, u := range s.unflushed {
-		if u.placed {
-			files = append(files, u.visible)
-			durable[string(contentKey(file))] = true
-		}
+	begun := maps.Clone(s.unflushed)
+	maps.DeleteFunc(begun, func(_ string, u *unflushed) bool { return !u.placed })
+	for _, u := range begun {
+		files = append(files, u.visible)
 	}
 	s.mu.Unlock()
 	if len(files) > 0 {
@@ -241,9 +259,15 @@ func (s *Store) flush() error {
 			return s.fail(err)
 		}
 	}
-	s.tab.forget(func(key []byte) bool { return !durable[string(key)] })
 	s.mu.Lock()
-	maps.DeleteFunc(s.unflushed, func(file string, _ unflushed) bool { return durable[string(contentKey(file))] })
+	durable := map[string]bool{}
+	for file, u := range begun {
+		if s.unflushed[file] == u || s.unflushed[file] == nil { // else it was noted again
+			durable[string(contentKey(file))] = true
+			delete(s.unflushed, file)
+		}
+	}
+	s.tab.forget(func(key []byte) bool { return !durable[string(key)] })
 	s.mu.Unlock()
 	return s.answered("checkpoint", hangLimit, s.checkpoint)
 }

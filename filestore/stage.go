@@ -107,6 +107,9 @@ func (s *Store) inTheWay(visible string, old *entry) error {
 	if old.Held {
 		return nil
 	}
+	if s.folds && s.anyUnplaced() { // one of those may be the same name to the file system
+		return errNoFile
+	}
 	_, err := s.disk.stat(visible)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -137,6 +140,8 @@ func (st *Stage) WriteChunk(p []byte, sum Hash) error {
 	}
 	return st.err
 }
+
+var errNoFile = errors.New("the file of another name could not be made yet")
 
 var errSealed = errors.New("stage is sealed or discarded")
 

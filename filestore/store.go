@@ -38,8 +38,8 @@ type Options struct {
 	// OnDegraded is called once, when the Store becomes degraded, on the terms of
 	// OnDamage.
 	OnDegraded func()
-	// Now is this machine's clock; nil is time.Now. No register goes by it but for where
-	// the ballots of a new table begin.
+	// Now is this machine's clock; nil is time.Now. It says where the ballots of a new
+	// table begin, and the Since of entries.
 	Now func() time.Time
 	// Logger gets what nobody is told otherwise; nil discards it.
 	Logger *slog.Logger
@@ -85,7 +85,7 @@ type Store struct {
 	space    space
 	// small content: staged in memory, and by entry.File in the journal
 	smallStaged int64
-	unflushed   map[string]unflushed
+	unflushed   map[string]*unflushed
 	flushDue    chan struct{} // capacity 1
 	spent       bool          // nothing is set aside for the table
 }
@@ -114,7 +114,7 @@ func Open(o Options) (*Store, error) {
 		damaged:   map[string]bool{},
 		sealed:    map[string][]*Stage{},
 		lists:     map[Hash]int{},
-		unflushed: map[string]unflushed{},
+		unflushed: map[string]*unflushed{},
 		flushDue:  make(chan struct{}, 1),
 	}
 	if s.now == nil {

@@ -142,3 +142,53 @@ func TestCreateWithoutFiles(t *testing.T) {
 	requireContent(t, s, "b", []byte("two"))
 	require.NoError(t, s.Close())
 }
+
+// Where the file system takes two names for one, the second waits until the first has its file.
+func TestSmallContentWithoutAFileOnAFoldingFileSystem(t *testing.T) {
+	d := NewMemDisk()
+	s, err := Open(Options{Disk: d, Positions: [][20]byte{{1}}, Small: ChunkSize})
+	require.NoError(t, err)
+	s.folds = true
+	withoutFiles(d)
+	require.ErrorIs(t, put(s, ballot(1), "A", []byte("one")), syscall.EMFILE)
+	d.SetFault(nil)
+	require.ErrorIs(t, put(s, ballot(1), "a", []byte("two")), errNoFile)
+	require.NoError(t, s.Flush())
+	require.NoError(t, put(s, ballot(1), "a", []byte("two")))
+	requireContent(t, s, "A", []byte("one"))
+	require.NoError(t, s.Close())
+}
+
+// duringFlush is a disk that has something happen when it has made files durable.
+type duringFlush struct {
+	*MemDisk
+	do func()
+}
+
+func (d *duringFlush) flush(files []string) error {
+	err := d.MemDisk.flush(files)
+	d.do()
+	return err
+}
+
+// A flush under way lets go no content whose file is found damaged, and made anew, meanwhile.
+func TestDamageDuringAFlush(t *testing.T) {
+	d := &duringFlush{MemDisk: NewMemDisk()}
+	o := Options{Disk: d, Positions: testPositions, Small: ChunkSize}
+	s, err := Open(o)
+	require.NoError(t, err)
+	data := content(1, 100)
+	require.NoError(t, put(s, ballot(1), "a", data))
+	require.NoError(t, d.Damage(visible(t, s, "a"), 7))
+	d.do = func() {
+		_, err := s.Verify("a", nil)
+		require.ErrorIs(t, err, ErrCorrupt)
+	}
+	require.NoError(t, s.Flush())
+	d.do = func() {}
+	d.Crash(rand.New(rand.NewPCG(1, 1)))
+	s, err = Open(o)
+	require.NoError(t, err)
+	requireContent(t, s, "a", data)
+	require.NoError(t, s.Close())
+}

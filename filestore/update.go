@@ -36,8 +36,8 @@ func (s *Store) Register(name string) (Register, error) {
 // under a tombstone the visible file is removed. Contents open for reading are
 // not disturbed.
 //
-// After any error but f's own, ErrNoContent, ErrBadName, ErrCollision and
-// ErrNoSpace, the change may or may not have been made.
+// After any error but f's own, ErrNoContent, ErrBadName and ErrCollision, the change
+// may or may not have been made.
 func (s *Store) Update(name string, f func(Register) (Register, error)) (Register, error) {
 	return s.update(name, f, true)
 }
@@ -204,9 +204,12 @@ func (s *Store) settle(visible string, e *entry) error {
 // rename gives accepted content the dress of its record and its visible name.
 func (s *Store) rename(visible string, e *entry) (moved bool, err error) {
 	if s.isUnplaced(e) { // what is there is not e's
-		if content := s.journaled(e); content != nil {
-			return false, s.place(visible, e, content)
+		content := s.journaled(e)
+		if content == nil {
+			s.giveUp(e)
+			return false, fmt.Errorf("%w: %s is not in the journal", ErrNoContent, s.disk.path(visible))
 		}
+		return false, s.place(visible, e, content)
 	}
 	at := e.File
 	f, err := s.disk.open(at)

@@ -289,14 +289,9 @@ var table = []mutant{
 		"./node", "TestLogoutInAHurry",
 	},
 	{
-		"who doubts what it has does not count as never having had it", "node/compare.go",
-		"n.store.Degraded() != nil || n.doubts.any() }", "n.store.Degraded() != nil }",
-		"./node", "TestTheLastCopiesAreInDoubt",
-	},
-	{
-		"the ring's clock stands still where nobody is heard", "node/ringclock.go",
-		"c.count + min(time.Since(c.from), cutOffAfter) }", "c.count + time.Since(c.from) }",
-		"./node", "TestAMachineThatWasCutOffForLong",
+		"a flush lets go no content that was written anew meanwhile", "filestore/small.go",
+		"if s.unflushed[file] == u || s.unflushed[file] == nil {", "if u != nil {",
+		"./filestore", "TestDamageDuringAFlush",
 	},
 	// Bytes.
 	{
