@@ -148,11 +148,15 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	if err == nil && f.options.fsync {
 		return got, f.target.sync(local)
 	}
-	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !api.DiskFull(err)) {
+	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !isFull(err)) {
 		_ = f.target.root.Remove(part)
 	}
 	return got, err
 }
+
+// isFull reports whether the target's file system has no room: what has come stays, for
+// when there is.
+func isFull(err error) bool { return api.DiskFull(err) || api.Describe(err).ID == "local_disk_full" }
 
 // open asks for name: for the record alone where the daemon had better write the
 // file itself.

@@ -101,7 +101,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, verb string, args []s
 	}
 	client := a.client()
 	defer client.Close()
-	names, err := resolveNames(ctx, a, client, args)
+	names, partly, err := resolveNames(ctx, a, client, args)
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, verb string, args []s
 		}
 	}
 	f.report = newReport(a, "fetched", len(names))
+	f.report.partly = partly
 	if o.output == "-" {
 		f.report.quiet = true
 		a.documents = a.stderr

@@ -86,14 +86,19 @@ func runList(ctx context.Context, a *app, o listOptions, sorted bool, arg string
 		return err
 	}
 	if !summary.Complete {
-		return &api.Error{
-			Code:    api.ExitPartial,
-			ID:      "partial",
-			Message: fmt.Sprintf("%d of %d nodes did not answer; there may be more files", summary.Nodes.Asked-summary.Nodes.Answered, summary.Nodes.Asked),
-			Hint:    "see who answers:  " + a.command("nodes"),
-		}
+		return incomplete(a, summary)
 	}
 	return nil
+}
+
+// incomplete is the error of a listing for which some nodes did not answer.
+func incomplete(a *app, summary api.ListSummary) error {
+	return &api.Error{
+		Code:    api.ExitPartial,
+		ID:      "partial",
+		Message: fmt.Sprintf("%d of %d nodes did not answer; there may be more files", summary.Nodes.Asked-summary.Nodes.Answered, summary.Nodes.Asked),
+		Hint:    "see who answers:  " + a.command("nodes"),
+	}
 }
 
 // lister calls yield with every file of a listing.

@@ -34,9 +34,9 @@ func isFolder(arg string) bool {
 // below it if it ends in a slash, itself if that is stored or no glob, otherwise every
 // name on the ring that matches, sorted. A glob that matches nothing stays, so that
 // its command can say so; a folder without files is an error, since there may be a
-// file of that name without the slash. Each name comes once.
-func resolveNames(ctx context.Context, a *app, client *api.Client, args []string) ([]string, error) {
-	var names []string
+// file of that name without the slash. Each name comes once. partly is what the command
+// ends with where all that it finds goes well: some nodes did not say what they have.
+func resolveNames(ctx context.Context, a *app, client *api.Client, args []string) (names []string, partly, err error) {
 	seen := make(map[string]bool)
 	add := func(name string) {
 		if !seen[name] {
@@ -49,7 +49,7 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 		if folder {
 			query = node.ListOptions{Prefix: arg}
 		} else if literal, err := isName(ctx, client, arg); err != nil {
-			return nil, err
+			return nil, nil, err
 		} else if literal {
 			add(arg)
 			continue
@@ -60,15 +60,17 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 			return nil
 		})
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !summary.Complete {
-			a.warn("%d of %d nodes did not answer: there may be more names that match %s",
-				summary.Nodes.Asked-summary.Nodes.Answered, summary.Nodes.Asked, arg)
+			partly = incomplete(a, summary)
 		}
 		if len(matches) == 0 {
+			if partly != nil {
+				a.warn("%v", partly)
+			}
 			if folder {
-				return nil, &api.Error{Code: api.ExitNotFound, ID: "not_found", Message: fmt.Sprintf("there is no file below %q", arg)}
+				return nil, nil, &api.Error{Code: api.ExitNotFound, ID: "not_found", Message: fmt.Sprintf("there is no file below %q", arg)}
 			}
 			matches = []string{arg}
 		}
@@ -77,7 +79,7 @@ func resolveNames(ctx context.Context, a *app, client *api.Client, args []string
 			add(m)
 		}
 	}
-	return names, nil
+	return names, partly, nil
 }
 
 // isName reports whether an argument is taken as a name: it is no glob, or stored.

@@ -30,6 +30,8 @@ type report struct {
 	quiet bool   // stdout is for content: no lines for people
 	items int
 	start time.Time
+	// partly is what the command ends with when all items went well: there may be more.
+	partly error
 
 	mu       sync.Mutex
 	counts   [3]int
@@ -157,7 +159,7 @@ func (r *report) end(ctx context.Context) error {
 	stopped := ctx.Err() != nil && n[done]+n[skipped]+n[failed] < r.items
 	if r.app.global.json {
 		line := summaryLine{
-			Type: "summary", OK: n[failed] == 0 && !stopped, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
+			Type: "summary", OK: n[failed] == 0 && !stopped && r.partly == nil, Skipped: n[skipped], Failed: n[failed], Bytes: r.bytes, Seconds: took.Seconds(),
 		}
 		switch r.verb {
 		case "stored":
@@ -182,7 +184,7 @@ func (r *report) end(ctx context.Context) error {
 	case stopped:
 		return context.Cause(ctx)
 	case n[failed] == 0:
-		return nil
+		return r.partly
 	case r.items == 1:
 		return r.problem
 	case errors.Is(r.problem, context.Canceled):

@@ -30,7 +30,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 	}
 	client := a.client()
 	defer client.Close()
-	names, err := resolveNames(ctx, a, client, args)
+	names, partly, err := resolveNames(ctx, a, client, args)
 	if err != nil {
 		return err
 	}
@@ -42,6 +42,7 @@ func runRemove(ctx context.Context, a *app, args []string, yes bool) error {
 		return err
 	}
 	report := newReport(a, "removed", len(names))
+	report.partly = partly
 	for _, name := range names {
 		if ctx.Err() != nil {
 			break

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -134,6 +135,36 @@ func TestFullDisks(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestFetchIntoAFullFileSystem: what has come stays, and is gone on with when there is room.
+func TestFetchIntoAFullFileSystem(t *testing.T) {
+	plainOnly(t)
+	proctest.Tool(t, "mount", "umount")
+	target := mounted(t, "12M")
+	ring := proctest.NewRing(t, 3)
+	src := filepath.Join(t.TempDir(), "big")
+	writeFile(t, src, 8<<20)
+	at := ring.Nodes[0]
+	at.Run(t, "store", src).OK(t)
+	filler := filepath.Join(target, "filler")
+	fill(t, filler, 3<<20)
+	result := at.Run(t, "fetch", "big", "-o", target)
+	assert.Equal(t, 8, result.Code, "%s", result)
+	assert.NoFileExists(t, filepath.Join(target, "big"))
+	parts, err := filepath.Glob(filepath.Join(target, ".*"))
+	require.NoError(t, err)
+	require.Len(t, parts, 1)
+	info, err := os.Stat(parts[0])
+	require.NoError(t, err)
+	assert.NotZero(t, info.Size())
+	require.NoError(t, os.Remove(filler))
+	at.Run(t, "fetch", "big", "-o", target).OK(t)
+	want, err := os.ReadFile(src)
+	require.NoError(t, err)
+	got, err := os.ReadFile(filepath.Join(target, "big"))
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(want, got))
 }
 
 // TestLogoutFromAFullDisk: without a byte left a node hands over what it has, and leaves.
