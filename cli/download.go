@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -141,6 +142,9 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	}
 	expected.Do(func() { f.progress.expect(content.Length) })
 	part := partOf(local, content.File.SHA256)
+	if f.options.partial() { // not the file of one who fetches all of it
+		part = partOf(local, rand.Text())
+	}
 	err = f.fill(ctx, part, content, &got)
 	if err == nil {
 		err = f.target.publish(part, local, f.options.conflict == "overwrite")

@@ -196,6 +196,25 @@ func randomBytes(n int) []byte {
 	return b
 }
 
+// A fetch of a part does not touch what one of the whole has so far.
+func TestAPartIsNotTheWhole(t *testing.T) {
+	d := &fakeDaemon{content: randomBytes(1 << 20), breakAt: func(int) int { return -1 }}
+	dir := t.TempDir()
+	f := testFetcher(t, d, dir)
+	f.options.offset = 1000
+	sum := sha256.Sum256(d.content)
+	whole := filepath.Join(dir, partOf("f", hex.EncodeToString(sum[:])))
+	require.NoError(t, os.WriteFile(whole, d.content[:5000], 0o600))
+	_, err := f.toFile(t.Context(), "f")
+	require.NoError(t, err)
+	got, err := os.ReadFile(filepath.Join(dir, "f"))
+	require.NoError(t, err)
+	assert.Equal(t, d.content[1000:], got)
+	kept, err := os.ReadFile(whole)
+	require.NoError(t, err)
+	assert.Equal(t, d.content[:5000], kept)
+}
+
 func TestFetchGoesOnWhereItBrokeOff(t *testing.T) {
 	const size, broken = 3 << 20, 1 << 20
 	d := &fakeDaemon{content: randomBytes(size), breakAt: func(attempt int) int {
