@@ -127,6 +127,21 @@ func TestNamesThatCannotBeStored(t *testing.T) {
 	assert.NoError(t, checkName("a/b"))
 }
 
+// What cannot be printed has not been said.
+func TestAnAnswerThatCannotBePrinted(t *testing.T) {
+	t.Setenv("DHTFS_HOME", t.TempDir())
+	for _, args := range [][]string{{"--help"}, {"config", "show"}, {"--json", "config", "show"}} {
+		var stderr bytes.Buffer
+		require.Zero(t, Main(t.Context(), args, strings.NewReader(""), io.Discard, &stderr), "%v: %s", args, &stderr)
+		assert.Equal(t, 1, Main(t.Context(), args, strings.NewReader(""), fullWriter{}, &stderr), args)
+		assert.Contains(t, stderr.String(), "no space left on device")
+	}
+}
+
+type fullWriter struct{}
+
+func (fullWriter) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
 func TestMainKnowsNoCommand(t *testing.T) {
 	t.Setenv("DHTFS_HOME", t.TempDir())
 	var stderr bytes.Buffer
