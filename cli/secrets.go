@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dhtfs/dhtfs/node/api"
 )
@@ -44,13 +45,30 @@ func (s secrets) has(path string, info fs.FileInfo) bool {
 	return err == nil && isHome(home) && is(dir, filepath.Join(home, "member"))
 }
 
-// isHome reports whether a node lives in dir, or has left its keys there.
+// isHome reports whether a node lives in dir, or has left its keys there. A home
+// that is being made, or copied, is one from the first sign of it: its lock comes
+// before everything else. A membership by itself is one, too.
 func isHome(dir string) bool {
 	has := func(name ...string) bool {
 		info, err := os.Stat(filepath.Join(append([]string{dir}, name...)...))
 		return err == nil && info.Mode().IsRegular()
 	}
-	return has("member", "node.key") || has("member", "node.crt") || has("home.lock") && has("http.token")
+	if has("http.token") || has("member", "node.crt") || has("member", "issuer.crt") {
+		return true
+	}
+	for _, key := range []string{"node.key", "root.key", "issuer.key"} {
+		if has("member", key) || has(key) && (has("members") || has("issuer.crt")) {
+			return true
+		}
+	}
+	inMember, _ := os.ReadDir(filepath.Join(dir, "member"))
+	for _, e := range inMember { // a key that is being written, or was when the machine went down
+		if strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), ".key.") && e.Type().IsRegular() {
+			return true
+		}
+	}
+	lock, err := os.Stat(filepath.Join(dir, "home.lock"))
+	return err == nil && lock.Mode().IsRegular() && lock.Size() == 0
 }
 
 // is reports whether info is that of path.

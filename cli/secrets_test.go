@@ -27,8 +27,14 @@ func secretsApp(t *testing.T) (a *app, dir string, stderr interface{ String() st
 		"own/config.toml",
 		"other/member/node.key", "other/member/members", "other/http.token", "other/logs/daemon.log",
 		"joining/member/node.crt",
+		"founding/member/root.key", "dying/member/.node.key.123",
+		"copied/node.key", "copied/members",
+		"docs/tls/node.key", "docs/tls/node.crt", // another program's
+		"docs/home.lock", // not empty
 		"gone/home.lock", "gone/http.token",
 		"docs/deep/own/left/1/member/node.key")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "begun"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "begun/home.lock"), nil, 0o600)) // as locked before anything else is made
 	a, _, err := testApp(false)
 	a.paths, _ = resolvePaths(filepath.Join(dir, "own"), os.Getenv)
 	return a, dir, err
@@ -44,9 +50,9 @@ func TestAFolderIsStoredWithoutTheHomesInIt(t *testing.T) {
 			require.NoError(t, u.error)
 			names = append(names, filepath.Base(u.name))
 		}
-		assert.Equal(t, []string{"file", "file"}, names, "%s", arg)
+		assert.Equal(t, []string{"file", "home.lock", "file", "node.crt", "node.key"}, names, "%s", arg)
 	}
-	for _, home := range []string{"own", "other", "joining", "gone", "docs/deep/own/left/1"} {
+	for _, home := range []string{"own", "other", "joining", "founding", "dying", "copied", "begun", "gone", "docs/deep/own/left/1"} {
 		assert.Contains(t, stderr.String(), "warning: "+filepath.Join(dir, home)+" is the home of a node", home)
 	}
 }

@@ -29,6 +29,7 @@ type publisher struct {
 	self    node.MachineID
 	folder  Folder
 	catalog *catalog
+	private func(dir string) bool // the home of a node
 	read    reading
 }
 
@@ -47,11 +48,16 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 	if err := filestore.ValidateName(name); err != nil {
 		return outcome{verdict: failed, fault: p.fault(BadName, j.path, err)}
 	}
+	public := func() error { return p.public(j.path) }
+	if err := public(); err != nil {
+		return p.localFailure(j, err)
+	}
 	s, err := openSource(p.folder.Dir, filepath.FromSlash(j.path), j.print, &p.read)
 	if err != nil {
 		return p.localFailure(j, err)
 	}
 	defer s.close()
+	s.public = public
 	sum := filestore.Hash{}
 	known := func() (err error) {
 		if sum == (filestore.Hash{}) {
@@ -103,6 +109,18 @@ func (p *publisher) publish(ctx context.Context, j job) outcome {
 		return p.ringFailure(j, err)
 	}
 	return p.published(j, &r.Record)
+}
+
+// errHome says that a file is in the home of a node. The next look at it leaves it out.
+var errHome = fmt.Errorf("%w: it is in the home of a node", errChanged)
+
+// public makes sure that a file is in no home of a node, which a folder may
+// have become after the file was seen.
+func (p *publisher) public(path string) error {
+	if homeAbove(p.private, filepath.Dir(filepath.Join(p.folder.Dir, filepath.FromSlash(path)))) != "" {
+		return errHome
+	}
+	return nil
 }
 
 // look asks what the ring has under a name: nothing, a tombstone, or a file.

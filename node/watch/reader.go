@@ -19,10 +19,11 @@ var (
 
 // source is a file of the folder that is read while nobody changes it.
 type source struct {
-	file  *os.File
-	print Print
-	mode  os.FileMode
-	read  *reading
+	file   *os.File
+	print  Print
+	mode   os.FileMode
+	public func() error // whether it may still be published; nil: it may
+	read   *reading
 }
 
 // reading counts what is read.
@@ -109,6 +110,9 @@ func (s *source) check() error {
 	}
 	if printOf(info) != s.print {
 		return errChanged
+	}
+	if s.public != nil {
+		return s.public()
 	}
 	return nil
 }

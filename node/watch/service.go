@@ -118,7 +118,7 @@ func (s *Service) newWatcher(f Folder) *watcher {
 	w := &watcher{
 		folder: f, log: log, turn: newTurn(s.slots), faults: newFaults(), results: make(chan result),
 		machine: newMachine(usualPace(), f.OnDelete == Remove, node.NewOp),
-		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog},
+		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog, private: s.cfg.Private},
 	}
 	base, _ := baseRules(f.Exclude) // validate has seen them
 	w.look = &look{
@@ -188,14 +188,10 @@ func (s *Service) mayWatch(dir string) error {
 			return fmt.Errorf("%w: %s and the home of this node, %s, with its secret keys", ErrOverlap, dir, own)
 		}
 	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if s.cfg.Private(at) {
-			return fmt.Errorf("%w: %s is the home of a node, with its secret keys", ErrOverlap, at)
-		}
-		if at == filepath.Dir(at) {
-			return nil
-		}
+	if home := homeAbove(s.cfg.Private, dir); home != "" {
+		return fmt.Errorf("%w: %s is the home of a node, with its secret keys", ErrOverlap, home)
 	}
+	return nil
 }
 
 // Remove stops watching a folder, which may be gone, and returns how it was

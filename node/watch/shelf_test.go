@@ -172,6 +172,8 @@ type stage struct {
 	shelf *shelf
 	conf  Folder
 	hook  func(*watcher)
+	// private says what the home of a node is
+	private func(dir string) bool
 
 	service *Service
 	stop    func()
@@ -200,6 +202,7 @@ func (s *safeBuffer) String() string {
 func newStage(t *testing.T, conf Folder) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: filepath.Join(t.TempDir(), "folder"), state: t.TempDir(), shelf: newShelf(), conf: conf, logged: &safeBuffer{}}
+	s.private = func(dir string) bool { return filepath.Base(dir) == "a home" }
 	require.NoError(t, os.Mkdir(s.dir, 0o700))
 	s.conf.Dir = s.dir
 	t.Cleanup(func() {
@@ -219,7 +222,7 @@ func (s *stage) start() {
 	var err error
 	s.service, err = New(Config{
 		Node: s.shelf, Self: self, Dir: s.state,
-		Private: func(dir string) bool { return filepath.Base(dir) == "a home" },
+		Private: s.private,
 		Logger:  slog.New(slog.NewTextHandler(s.logged, nil)),
 	})
 	require.NoError(s.t, err)

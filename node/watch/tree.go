@@ -23,6 +23,8 @@ type tree struct {
 	unheard func(err error)   // a folder cannot be watched
 	dirs    map[string]*dir
 	places  map[place]string // of dirs
+	asked   time.Time        // the look for which homes has what private said
+	homes   map[string]bool
 }
 
 // dir is a folder that is watched, or would be.
@@ -41,7 +43,11 @@ func (t *tree) scan(info fs.FileInfo, other bool, now time.Time) {
 	t.machine.scan++
 	known := t.dirs
 	t.dirs = map[string]*dir{}
-	t.visit(".", info, t.base, now)
+	if home, ok := t.home(".", now); ok {
+		t.leaveOut(home)
+	} else {
+		t.visit(".", info, t.base, now)
+	}
 	for name, d := range known {
 		if t.dirs[name] == nil {
 			t.unwatch(name, d)
@@ -98,9 +104,8 @@ func (t *tree) found(name string, info fs.FileInfo, d *dir, now time.Time) {
 	case d.rules.ignored(name, info.IsDir()):
 		t.forget(name)
 	case info.IsDir():
-		if t.private(t.full(name)) {
-			t.note(Fault{Kind: Home, Path: name, Reason: "the home of a node, with its secret keys, is left out"})
-			t.forget(name)
+		if home, ok := t.home(name, now); ok {
+			t.leaveOut(home)
 			return
 		}
 		t.machine.miss(name, now)
@@ -121,6 +126,11 @@ func (t *tree) found(name string, info fs.FileInfo, d *dir, now time.Time) {
 
 // examine looks at one path that something was heard of.
 func (t *tree) examine(name string, now time.Time) {
+	if home, ok := t.home(path.Dir(name), now); ok { // it may have become one since it was found
+		t.leaveOut(home)
+		t.machine.forget(name)
+		return
+	}
 	above := t.dirs[path.Dir(name)]
 	if above == nil || name == "." {
 		if t.isGone(name) {
