@@ -35,6 +35,7 @@ type stateHead struct {
 	Prefix string `json:"prefix"`
 	Node   string `json:"node"`           // machine ID: a node has another on every ring
 	Root   uint64 `json:"root,omitempty"` // inode of the folder
+	Disk   uint64 `json:"disk,omitempty"` // file system that it is on, as far as that is known
 }
 
 // stateLine is what is known of one path.
@@ -78,7 +79,7 @@ func openJournal(path, self string, f *Folder) (j *journal, entries map[string]E
 		head.Format != stateFormat || head.Dir != f.Dir || head.Prefix != f.Prefix || head.Node != self {
 		return j, entries, 1, nil
 	}
-	j.head.Root = head.Root
+	j.head.Root, j.head.Disk = head.Root, head.Disk
 	for scanner.Scan() {
 		var l stateLine
 		if !decodeLine(scanner.Bytes(), &l) || l.Path == "" {

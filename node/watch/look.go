@@ -26,12 +26,13 @@ type look struct {
 	log     *slog.Logger
 	listen  func() (events, error)
 	remote  func(dir string) string
+	disk    func(path string) uint64
 	machine *machine
 	tree    *tree
 	faults  *faults
 	note    func(Fault)
 
-	place    place // of the folder when it was attached
+	at       ground // of the folder when it was attached
 	state    State
 	deaf     bool            // changes are found by polling
 	touched  map[string]bool // paths that were heard of
@@ -44,8 +45,8 @@ type look struct {
 	tickCost time.Duration
 }
 
-// root is the place of the folder, if it is there.
-func (l *look) root() (place, bool) { return l.place, l.state == Watching || l.state == Polling }
+// root is where the folder is, if it is there.
+func (l *look) root() (ground, bool) { return l.at, l.state == Watching || l.state == Polling }
 
 // heard takes an event.
 func (l *look) heard(e fsnotify.Event) {
@@ -137,13 +138,13 @@ func (l *look) round(now time.Time) (scanned bool) {
 
 // checkRoot finds out whether the folder is still there and still the same.
 func (l *look) checkRoot() {
-	info, err := os.Stat(l.dir)
+	at, info, err := groundOf(l.dir, l.disk)
 	_, there := l.root()
 	switch {
 	case l.state == Starting:
 	case err != nil || !info.IsDir():
 		l.leave()
-	case !there || placeOf(info) != l.place:
+	case !there || at != l.at:
 		l.again, l.fresh = true, true
 	}
 }
@@ -168,20 +169,20 @@ func (l *look) detach() {
 
 // scan looks at the whole folder.
 func (l *look) scan(now time.Time) {
-	info, err := os.Stat(l.dir)
+	at, info, err := groundOf(l.dir, l.disk)
 	if err != nil || !info.IsDir() {
 		l.again, l.fresh = false, false
 		l.leave()
 		return
 	}
 	_, there := l.root()
-	moved := l.place != (place{}) && l.place.inode != placeOf(info).inode
-	if !there || l.fresh || l.place != placeOf(info) || l.deaf && now.Sub(l.attached) >= scanEvery {
-		l.attach(info, now)
+	moved := l.at.other(at)
+	if !there || l.fresh || l.at != at || l.deaf && now.Sub(l.attached) >= scanEvery {
+		l.attach(at, now)
 	}
 	l.again, l.fresh = false, false
 	if moved {
-		l.note(Fault{Kind: Replaced, Reason: "another folder has taken the place of the one that was watched; files that are not in it stay on the ring"})
+		l.note(Fault{Kind: Replaced, Reason: "another folder, or another disk, has taken the place of the one that was watched; files that are not in it stay on the ring"})
 	}
 	l.faults.begin()
 	l.tree.scan(info, moved, now)
@@ -193,9 +194,9 @@ func (l *look) scan(now time.Time) {
 }
 
 // attach begins to watch the folder that is there now.
-func (l *look) attach(info fs.FileInfo, now time.Time) {
+func (l *look) attach(at ground, now time.Time) {
 	l.detach()
-	l.place, l.attached, l.deaf = placeOf(info), now, false
+	l.at, l.attached, l.deaf = at, now, false
 	for _, kind := range []Kind{Missing, Remote, Watches, Events} {
 		l.faults.clear(kind, "")
 	}

@@ -30,11 +30,12 @@ type publisher struct {
 	folder  Folder
 	catalog *catalog
 	private func(dir string) bool // the home of a node
+	disk    func(path string) uint64
 	read    reading
 }
 
-// do does a job. root is the place of the folder for which the job was made.
-func (p *publisher) do(ctx context.Context, j job, root place) outcome {
+// do does a job. root is where the folder was for which the job was made.
+func (p *publisher) do(ctx context.Context, j job, root ground) outcome {
 	if j.remove {
 		return p.remove(ctx, j, root)
 	}
@@ -144,12 +145,12 @@ func (p *publisher) published(j job, rec *filestore.Record) outcome {
 
 // remove removes the version that this folder has published, if the ring still
 // has that and the file is still not there.
-func (p *publisher) remove(ctx context.Context, j job, root place) outcome {
-	info, err := os.Stat(p.folder.Dir)
-	if err != nil || placeOf(info) != root {
+func (p *publisher) remove(ctx context.Context, j job, root ground) outcome {
+	if _, err := os.Lstat(filepath.Join(p.folder.Dir, filepath.FromSlash(j.path))); err == nil || !isGone(err) {
 		return outcome{verdict: changed}
 	}
-	if _, err := os.Lstat(filepath.Join(p.folder.Dir, filepath.FromSlash(j.path))); err == nil || !isGone(err) {
+	// Asked afterwards: so it was not seen on another disk, or where none is mounted.
+	if at, _, err := groundOf(p.folder.Dir, p.disk); err != nil || at != root {
 		return outcome{verdict: changed}
 	}
 	name := p.folder.name(j.path)

@@ -118,11 +118,11 @@ func (s *Service) newWatcher(f Folder) *watcher {
 	w := &watcher{
 		folder: f, log: log, turn: newTurn(s.slots), faults: newFaults(), results: make(chan result),
 		machine: newMachine(usualPace(), f.OnDelete == Remove, node.NewOp),
-		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog, private: s.cfg.Private},
+		publish: &publisher{node: s.cfg.Node, self: s.cfg.Self, folder: f, catalog: s.catalog, private: s.cfg.Private, disk: diskOf},
 	}
 	base, _ := baseRules(f.Exclude) // validate has seen them
 	w.look = &look{
-		dir: f.Dir, log: log, listen: listen, remote: remoteSystem, machine: w.machine, faults: w.faults, note: w.note,
+		dir: f.Dir, log: log, listen: listen, remote: remoteSystem, disk: diskOf, machine: w.machine, faults: w.faults, note: w.note,
 		state: Starting, touched: map[string]bool{},
 	}
 	w.look.tree = &tree{
@@ -143,7 +143,7 @@ func (w *watcher) load(path string) {
 	if damaged > 0 {
 		w.log.Warn("some of what a watched folder had published is not remembered and will be read again", "folder", w.folder.Dir, "lines", damaged)
 	}
-	w.look.place.inode = j.head.Root
+	w.look.at = ground{place{inode: j.head.Root}, j.head.Disk}
 	for path, e := range entries {
 		w.machine.restore(path, e)
 		w.publish.catalog.set(w.folder.name(path), e)

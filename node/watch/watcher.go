@@ -175,10 +175,11 @@ func (w *watcher) remember() {
 // keep writes everything down anew if that is due.
 func (w *watcher) keep() {
 	root, there := w.look.root()
-	if !there || w.journal.head.Root == root.inode && !w.journal.wordy(len(w.machine.tracks)) {
+	head := &w.journal.head
+	if !there || head.Root == root.inode && head.Disk == root.disk && !w.journal.wordy(len(w.machine.tracks)) {
 		return
 	}
-	w.journal.head.Root = root.inode
+	head.Root, head.Disk = root.inode, root.disk
 	err := w.journal.rewrite(func(yield func(edit) error) error {
 		for path, t := range w.machine.tracks {
 			if t.entry == (Entry{}) {

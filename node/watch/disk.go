@@ -1,0 +1,38 @@
+package watch
+
+import (
+	"io/fs"
+	"os"
+)
+
+// ground is where the watched folder is: its place, and the disk that this is on.
+type ground struct {
+	place
+	// disk is what tells its file system from others, also after a restart,
+	// when devices may have other numbers. 0: that is not known.
+	disk uint64
+}
+
+// groundOf looks at the watched folder.
+func groundOf(dir string, disk func(path string) uint64) (ground, fs.FileInfo, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return ground{}, nil, err
+	}
+	return ground{placeOf(info), disk(dir)}, info, nil
+}
+
+// other reports whether the folder that is now there is another one than g. The
+// inode does not tell by itself: that of the topmost folder is the same on every
+// disk of one kind. A device's number does only while it is in use.
+func (g ground) other(now ground) bool {
+	switch {
+	case g == ground{}:
+		return false // nothing is known
+	case g.inode != now.inode:
+		return true
+	case g.disk != 0 && now.disk != 0:
+		return g.disk != now.disk
+	}
+	return g.device != 0 && g.device != now.device
+}
