@@ -3,6 +3,9 @@ package watch
 import (
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
+	"strings"
 )
 
 // ground is where the watched folder is: its place, and the disk that this is on.
@@ -35,4 +38,33 @@ func (g ground) other(now ground) bool {
 		return g.disk != now.disk
 	}
 	return g.device != 0 && g.device != now.device
+}
+
+// diskBelow is the disk of a folder in the watched one, top, as in Entry: 0 if
+// it is the same, 1 if it is another one that does not tell which.
+func diskBelow(top, at place, full string, disk func(path string) uint64) uint64 {
+	if at.device == top.device {
+		return 0
+	}
+	return max(disk(full), 1)
+}
+
+// diskAbove is the disk, as in Entry, of the nearest folder that is there of
+// those in which the file name is, or was.
+func diskAbove(root, name string, disk func(path string) uint64) uint64 {
+	info, err := os.Stat(root)
+	if err != nil {
+		return 0
+	}
+	full, top := root, placeOf(info)
+	nearest := top
+	for _, segment := range strings.Split(path.Dir(name), "/") {
+		below := filepath.Join(full, segment)
+		info, err := os.Lstat(below)
+		if err != nil || !info.IsDir() {
+			break
+		}
+		full, nearest = below, placeOf(info)
+	}
+	return diskBelow(top, nearest, full, disk)
 }

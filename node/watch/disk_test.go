@@ -14,7 +14,7 @@ func (s *stage) disks() *atomic.Uint64 {
 	disk := &atomic.Uint64{}
 	s.hook = func(w *watcher) {
 		is := func(string) uint64 { return disk.Load() }
-		w.look.disk, w.publish.disk = is, is
+		w.look.disk, w.look.tree.disk, w.publish.disk = is, is, is
 	}
 	return disk
 }

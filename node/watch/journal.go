@@ -50,6 +50,7 @@ type stateLine struct {
 	Version  *filestore.OpID `json:"version,omitempty"`
 	Ours     bool            `json:"ours,omitempty"`
 	Attempt  *filestore.OpID `json:"attempt,omitempty"`
+	Disk     uint64          `json:"disk,omitempty"`
 }
 
 // journal is the state file of a folder. Not safe for concurrent use.
@@ -128,7 +129,8 @@ func lineOf(e edit) stateLine {
 		return l
 	}
 	x := e.entry
-	l.Size, l.Modified, l.Inode, l.Changed, l.Ours = x.Print.Size, x.Print.Modified, x.Print.Inode, x.Print.Changed, x.Ours
+	l.Size, l.Modified, l.Inode, l.Changed = x.Print.Size, x.Print.Modified, x.Print.Inode, x.Print.Changed
+	l.Ours, l.Disk = x.Ours, x.Disk
 	if x.Sum != (filestore.Hash{}) {
 		l.Sum = &x.Sum
 	}
@@ -142,7 +144,7 @@ func lineOf(e edit) stateLine {
 }
 
 func (l *stateLine) entry() Entry {
-	e := Entry{Print: Print{Size: l.Size, Modified: l.Modified, Inode: l.Inode, Changed: l.Changed}, Ours: l.Ours}
+	e := Entry{Print: Print{Size: l.Size, Modified: l.Modified, Inode: l.Inode, Changed: l.Changed}, Ours: l.Ours, Disk: l.Disk}
 	if l.Sum != nil {
 		e.Sum = *l.Sum
 	}

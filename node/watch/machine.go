@@ -51,6 +51,7 @@ type Entry struct {
 	Version filestore.OpID // the operation that wrote it to the ring; zero: it is not there
 	Ours    bool           // this folder published that version
 	Attempt filestore.OpID // of a publishing that was begun and may have happened
+	Disk    uint64         // that the file lay on; 0: that of the watched folder
 }
 
 // track is one file of the folder.
@@ -61,6 +62,7 @@ type track struct {
 	since   time.Time // of the first look with this outcome
 	missed  bool      // looked for and not found
 	stirred bool      // it changed while a worker had it
+	disk    uint64    // as in Entry, by the newest look
 	entry   Entry
 	tries   int
 	retry   time.Time // when refused
@@ -136,7 +138,7 @@ func newMachine(p pace, removes bool, newOp func() filestore.OpID) *machine {
 // gone before somebody has looked.
 func (m *machine) restore(path string, e Entry) {
 	t := m.add(path)
-	t.entry = e
+	t.entry, t.disk = e, e.Disk
 	m.to(t, leaving)
 	delete(m.unsure, path)
 }
@@ -203,6 +205,16 @@ func (m *machine) see(path string, p Print, now time.Time) {
 	}
 }
 
+// lies tells which disk a file is on that was just seen.
+func (m *machine) lies(path string, disk uint64) {
+	t := m.tracks[path]
+	t.disk = disk
+	if t.entry != (Entry{}) && t.entry.Disk != disk {
+		t.entry.Disk = disk
+		m.edits = append(m.edits, edit{path, t.entry})
+	}
+}
+
 // miss tells that a file was looked for and is not there.
 func (m *machine) miss(path string, now time.Time) {
 	t := m.tracks[path]
@@ -266,7 +278,7 @@ func (m *machine) next(now time.Time) (job, bool) {
 	t.stirred = false
 	j := job{path: t.path, remove: t.missed, op: m.newOp(), print: t.seen, entry: t.entry}
 	if m.removes && !j.remove { // so that it is known for ours even if we do not live to hear of it
-		t.entry.Attempt = j.op
+		t.entry.Attempt, t.entry.Disk = j.op, t.disk
 		m.edits = append(m.edits, edit{t.path, t.entry})
 	}
 	return j, true
@@ -300,6 +312,7 @@ func (m *machine) finish(j job, o outcome, now time.Time) {
 		m.pause, m.hold, m.ring = 0, time.Time{}, nil
 	}
 	if o.verdict == done && !j.remove {
+		o.entry.Disk = t.disk
 		t.entry, t.tries = o.entry, 0
 		m.edits = append(m.edits, edit{j.path, o.entry})
 	}

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -49,4 +50,46 @@ func TestAnotherDiskIsMounted(t *testing.T) {
 	want["e"] = "4"
 	s.settles(want)
 	assert.Equal(t, 1, s.status().Files)
+}
+
+// What was on a disk below the folder is not deleted when that goes, nor is what
+// a disk hides that is mounted over it.
+func TestADiskBelowComesAndGoes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, Folder{OnDelete: Remove})
+	want := map[string]string{"file": "1", "usb/below": "2", "usb/d/below": "3", "usb/a": "4", "usb/d/b": "5", "usb/gone": "6", "usb/e/gone": "7"}
+	s.write("usb/below", "2")
+	s.write("usb/d/below", "3")
+	s.write("file", "1")
+	s.start()
+	s.settles(map[string]string{"file": "1", "usb/below": "2", "usb/d/below": "3"})
+	s.restart(func() {
+		s.mount("usb")
+		for _, name := range []string{"usb/a", "usb/d/b", "usb/gone", "usb/e/gone"} {
+			s.write(name, want[name])
+		}
+	})
+	s.settles(want)
+	require.NoError(t, os.Remove(s.path("usb/gone")))
+	require.NoError(t, os.RemoveAll(s.path("usb/e")))
+	delete(want, "usb/gone")
+	delete(want, "usb/e/gone")
+	s.settles(want)
+
+	s.restart(func() { s.unmount("usb") })
+	s.settles(want)
+	assert.Equal(t, 3, s.status().Files)
+	require.NoError(t, os.Remove(s.path("usb/below")))
+	delete(want, "usb/below")
+	s.settles(want)
+	s.restart(func() { s.mount("usb") }) // another one
+	s.write("usb/c", "8")
+	want["usb/c"] = "8"
+	s.settles(want)
+	s.unmount("usb")                                                      // while it is looked at
+	s.restart(func() { require.NoError(t, os.RemoveAll(s.path("usb"))) }) // with what it has hidden
+	s.write("marker", "9")
+	want["marker"] = "9"
+	s.settles(want)
+	assert.Equal(t, 2, s.status().Files)
 }

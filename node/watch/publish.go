@@ -153,6 +153,9 @@ func (p *publisher) remove(ctx context.Context, j job, root ground) outcome {
 	if at, _, err := groundOf(p.folder.Dir, p.disk); err != nil || at != root {
 		return outcome{verdict: changed}
 	}
+	if j.entry.Disk != diskAbove(p.folder.Dir, j.path, p.disk) {
+		return outcome{verdict: changed}
+	}
 	name := p.folder.name(j.path)
 	there, err := p.look(ctx, name)
 	if err != nil {

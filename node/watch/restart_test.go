@@ -115,7 +115,7 @@ func TestTheStateFileStaysShort(t *testing.T) {
 		if j.wordy(1) {
 			require.NoError(t, j.rewrite(all))
 		}
-		latest = Entry{Print: Print{int64(i), 1, 2, 3}, Sum: [32]byte{1}, Version: [16]byte{2}, Ours: true, Attempt: [16]byte{3}}
+		latest = Entry{Print: Print{int64(i), 1, 2, 3}, Sum: [32]byte{1}, Version: [16]byte{2}, Ours: true, Attempt: [16]byte{3}, Disk: 1 << 63}
 		require.NoError(t, j.append([]edit{{"a", latest}, {"gone", latest}, {path: "gone"}}))
 		longest = max(longest, j.lines)
 	}

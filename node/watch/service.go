@@ -126,7 +126,7 @@ func (s *Service) newWatcher(f Folder) *watcher {
 		state: Starting, touched: map[string]bool{},
 	}
 	w.look.tree = &tree{
-		root: f.Dir, base: base, private: s.cfg.Private, events: events{notifier: deaf{}}, machine: w.machine,
+		root: f.Dir, base: base, private: s.cfg.Private, disk: diskOf, events: events{notifier: deaf{}}, machine: w.machine,
 		note: w.note, well: w.faults.clearPath, unheard: w.look.unheard, dirs: map[string]*dir{}, places: map[place]string{},
 	}
 	w.status.Store(&Status{Folder: f, State: Starting})

@@ -16,6 +16,7 @@ type tree struct {
 	root    string
 	base    *rules
 	private func(dir string) bool // the home of a node
+	disk    func(path string) uint64
 	events  events
 	machine *machine
 	note    func(Fault)       // something is not as it should be
@@ -30,6 +31,7 @@ type tree struct {
 // dir is a folder that is watched, or would be.
 type dir struct {
 	place  place
+	disk   uint64 // as in Entry
 	rules  *rules
 	unread bool // it, or its ignore file, could not be read: nothing is known of what is in it
 }
@@ -70,6 +72,7 @@ func (t *tree) visit(name string, info fs.FileInfo, above *rules, now time.Time)
 		_ = t.events.Remove(t.full(old)) // it was moved: the watch goes by its old path
 	}
 	t.dirs[name] = d
+	d.disk = diskBelow(t.dirs["."].place, d.place, t.full(name), t.disk)
 	if d.place != (place{}) {
 		t.places[d.place] = name
 	}
@@ -108,19 +111,20 @@ func (t *tree) found(name string, info fs.FileInfo, d *dir, now time.Time) {
 			t.leaveOut(home)
 			return
 		}
-		t.machine.miss(name, now)
+		t.miss(name, now)
 		if known := t.dirs[name]; known == nil || known.unread || known.place != placeOf(info) || known.place == (place{}) {
 			t.visit(name, info, d.rules, now)
 		}
 	case info.Mode().IsRegular():
 		t.well(name)
 		t.machine.see(name, printOf(info), now)
+		t.machine.lies(name, d.disk)
 	case info.Mode()&fs.ModeSymlink != 0:
 		t.note(Fault{Kind: Link, Path: name, Reason: "a symbolic link is not followed, and left out"})
-		t.machine.miss(name, now)
+		t.miss(name, now)
 	default:
 		t.note(Fault{Kind: Special, Path: name, Reason: "no regular file, and left out"})
-		t.machine.miss(name, now)
+		t.miss(name, now)
 	}
 }
 
@@ -134,7 +138,7 @@ func (t *tree) examine(name string, now time.Time) {
 	above := t.dirs[path.Dir(name)]
 	if above == nil || name == "." {
 		if t.isGone(name) {
-			t.machine.miss(name, now)
+			t.miss(name, now)
 		} else {
 			t.machine.forget(name) // in a folder that is ignored
 		}
@@ -148,9 +152,23 @@ func (t *tree) examine(name string, now time.Time) {
 	case isGone(err):
 		t.drop(name)
 		t.well(name)
-		t.machine.miss(name, now)
+		t.miss(name, now)
 	default:
 		t.note(Fault{Kind: Unreadable, Path: name, Reason: err.Error()})
+	}
+}
+
+// miss tells of a file that is not there. One that went with the disk that it
+// was on, or is hidden by another, is not deleted; it is not known any more.
+func (t *tree) miss(name string, now time.Time) {
+	track := t.machine.tracks[name]
+	if track == nil {
+		return
+	}
+	lay := track.disk
+	t.machine.miss(name, now)
+	if lay != diskAbove(t.root, name, t.disk) {
+		t.machine.forget(name)
 	}
 }
 
