@@ -3,6 +3,7 @@ package watch
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,19 +87,35 @@ func (r *rules) ignored(path string, isDir bool) bool {
 	return false
 }
 
+// What is wrong with an ignore file that is not read: with a part of its rules,
+// or none, what it is to hide would be published.
+var (
+	errNoIgnoreFile   = errors.New("it is no regular file, and links are not followed")
+	errLongIgnoreFile = fmt.Errorf("it is longer than %d bytes", maxIgnoreFile)
+)
+
 // readIgnoreFile reads the ignore file of a folder; nothing when there is none.
 func readIgnoreFile(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
-	if os.IsNotExist(err) {
+	switch {
+	case os.IsNotExist(err):
 		return nil, nil
-	}
-	if err != nil || !info.Mode().IsRegular() {
+	case err != nil:
 		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errNoIgnoreFile
 	}
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, maxIgnoreFile))
+	if opened, err := f.Stat(); err != nil || !os.SameFile(info, opened) {
+		return nil, errors.Join(errChanged, err)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, maxIgnoreFile+1))
+	if len(content) > maxIgnoreFile {
+		return nil, errLongIgnoreFile
+	}
+	return content, err
 }

@@ -178,3 +178,55 @@ func TestALongIgnoreFileIsRead(t *testing.T) {
 	content := bytes.Repeat([]byte("# comment\n"), 1000)
 	assert.True(t, (&rules{}).below(".", append(content, "x\n"...)).ignored("x", false))
 }
+
+// An ignore file that is not read as a whole would let out what it hides.
+func TestAnIgnoreFileThatIsNotRead(t *testing.T) {
+	t.Parallel()
+	rules := filepath.Join(t.TempDir(), "rules")
+	require.NoError(t, os.WriteFile(rules, []byte("secret\n"), 0o600))
+	for name, spoil := range map[string]func(s *stage, path string){
+		"a link":             func(s *stage, path string) { require.NoError(s.t, os.Symlink(rules, path)) },
+		"a link to nowhere":  func(s *stage, path string) { require.NoError(s.t, os.Symlink("nowhere", path)) },
+		"a folder":           func(s *stage, path string) { require.NoError(s.t, os.Mkdir(path, 0o700)) },
+		"one that is longer": func(s *stage, _ string) { s.write("d/.dhtfsignore", strings.Repeat("#\n", maxIgnoreFile/2)+"secret") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, Folder{OnDelete: Remove})
+			s.write("file", "1")
+			s.write("d/before", "2")
+			s.start()
+			want := map[string]string{"file": "1", "d/before": "2"}
+			s.settles(want)
+			s.write("d/secret", "secret")
+			spoil(s, s.path("d/.dhtfsignore"))
+			s.write("d/new", "3")
+			assert.Equal(t, "d/.dhtfsignore", s.fault(Unreadable).Path)
+			s.write("marker", "4")
+			want["marker"] = "4"
+			s.until(func() string { return map[bool]string{true: "the marker is not there"}[s.shelf.has()["marker"] == ""] })
+			s.restart(func() { s.write("d/e/secret", "secret") })
+			s.fault(Unreadable)
+			s.write("marker", "5")
+			want["marker"] = "5"
+			s.until(func() string { return map[bool]string{true: "the marker is old"}[s.shelf.has()["marker"] == "4"] })
+			assert.Equal(t, want, s.shelf.has())
+			require.NoError(t, os.RemoveAll(s.path("d/.dhtfsignore")))
+			s.write("d/.dhtfsignore", strings.Repeat("#", maxIgnoreFile-7)+"\nsecret") // as long as may be
+			want["d/new"] = "3"
+			s.settles(want)
+			assert.Empty(t, s.status().Faults)
+		})
+	}
+}
+
+// What waits for its turn when the rules cannot be read any more is kept back.
+func TestWhatWaitsIsKeptBackInDoubt(t *testing.T) {
+	b := newBench(true)
+	b.complete("a", Print{Size: 1})
+	b.doubt("a")
+	b.idle(t)
+	b.see("a", Print{Size: 1}, b.now)
+	b.doubt("b") // not known
+	assert.Equal(t, "a", b.begin(t).path)
+}

@@ -239,6 +239,13 @@ func (m *machine) miss(path string, now time.Time) {
 	}
 }
 
+// doubt keeps back a file of which nobody can tell for now whether it may be published.
+func (m *machine) doubt(path string) {
+	if t := m.tracks[path]; t != nil && t.phase == queued && !t.missed {
+		m.to(t, settling)
+	}
+}
+
 // onRing reports whether the ring has, or may have, a version that this folder
 // has published.
 func (e Entry) onRing() bool {

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -90,7 +91,7 @@ func (t *tree) visit(name string, info fs.FileInfo, above *rules, now time.Time)
 	case ignoreErr != nil:
 		d.unread = true // who knows what is not to be published
 		t.note(Fault{Kind: Unreadable, Path: path.Join(name, ignoreFile), Reason: ignoreErr.Error(),
-			Hint: "let the user who runs the daemon read it; until then nothing new in its folder is published"})
+			Hint: ignoreHint(ignoreErr) + "; until then nothing new in its folder is published"})
 		return
 	}
 	d.rules = above.below(name, content)
@@ -99,6 +100,17 @@ func (t *tree) visit(name string, info fs.FileInfo, above *rules, now time.Time)
 			t.found(path.Join(name, e.Name()), info, d, now)
 		}
 	}
+}
+
+// ignoreHint is what to do about an ignore file that is not read.
+func ignoreHint(err error) string {
+	switch {
+	case errors.Is(err, errNoIgnoreFile):
+		return "put a copy of the rules in its place"
+	case errors.Is(err, errLongIgnoreFile):
+		return "make it shorter"
+	}
+	return "let the user who runs the daemon read it"
 }
 
 // found deals with what is in the folder d.
@@ -147,6 +159,7 @@ func (t *tree) examine(name string, now time.Time) {
 	info, err := os.Lstat(t.full(name))
 	switch {
 	case above.unread:
+		t.machine.doubt(name)
 	case err == nil:
 		t.found(name, info, above, now)
 	case isGone(err):
