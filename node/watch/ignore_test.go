@@ -198,10 +198,10 @@ func TestAnIgnoreFileThatIsNotRead(t *testing.T) {
 			s.start()
 			want := map[string]string{"file": "1", "d/before": "2"}
 			s.settles(want)
-			s.write("d/secret", "secret")
 			spoil(s, s.path("d/.dhtfsignore"))
-			s.write("d/new", "3")
 			assert.Equal(t, "d/.dhtfsignore", s.fault(Unreadable).Path)
+			s.write("d/secret", "secret")
+			s.write("d/new", "3")
 			s.write("marker", "4")
 			want["marker"] = "4"
 			s.until(func() string { return map[bool]string{true: "the marker is not there"}[s.shelf.has()["marker"] == ""] })
