@@ -215,6 +215,36 @@ func TestSlowDisk(t *testing.T) {
 	})
 }
 
+// Who asks for more copies than it takes waits for one that is made slowly, and for none
+// whose machine is gone.
+func TestCopiesThatWereAskedFor(t *testing.T) {
+	for _, opts := range []ringtest.Options{{Nodes: 3, N: 3, W: 3}, {Nodes: 3}} {
+		ringtest.Test(t, opts, func(t *testing.T, r *ringtest.Ring) {
+			content := noise(1, 10*filestore.ChunkSize)
+			by, slow := r.Members[0], r.Members[2]
+			var o node.StoreOptions
+			if opts.W == 0 {
+				o.Quorum = 3
+			}
+			for _, m := range r.Others(slow) {
+				r.Net.SetBandwidth(m.Host, slow.Host, filestore.ChunkSize/4)
+			}
+			got, err := by.Store(t.Context(), "file", bytes.NewReader(content), o)
+			require.NoError(t, err)
+			assert.Equal(t, 3, got.Copies)
+			r.Acknowledged("file", content)
+			r.Crash(slow)
+			took := timed(t, func(ctx context.Context) error {
+				_, err = by.Store(ctx, "other", bytes.NewReader(content), o)
+				require.ErrorIs(t, err, node.ErrTooFew)
+				return nil
+			})
+			assert.Less(t, took, time.Minute)
+			r.Acknowledged("other", content)
+		})
+	}
+}
+
 // timed runs f, which must not fail, and returns how long it took.
 func timed(t *testing.T, f func(context.Context) error) time.Duration {
 	t.Helper()

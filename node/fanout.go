@@ -34,6 +34,7 @@ type fanout struct {
 	size     int64 // less than 0: unknown
 	own      bool  // the chunks are made in this process: not checked again here
 	enough   func(has func(MachineID) bool) bool
+	want     int // branches that the ring or this store asks for; there may be enough with fewer
 	branches []*branch
 	begun    time.Time
 	finished chan *branch // has room for all
@@ -58,7 +59,7 @@ type branch struct {
 func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
 	f := &fanout{
 		node: n, name: h.Name, size: h.Size, own: h.Publisher == n.self(),
-		enough: enough, begun: time.Now(), finished: make(chan *branch, len(to)),
+		enough: enough, want: max(h.copies(), n.quorum(n.want())), begun: time.Now(), finished: make(chan *branch, len(to)),
 	}
 	for _, m := range to {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -200,17 +201,26 @@ func (f *fanout) offer(b *branch, c transfer.Chunk) bool {
 }
 
 // patienceWith is how long a branch may take for a chunk. One without which
-// there are enough must not make a store much longer: its copy is made later.
+// there are enough, and as many as were asked for, must not make a store much longer:
+// its copy is made later.
 func (f *fanout) patienceWith(b *branch) time.Duration {
 	failed := f.failed()
 	without := map[MachineID]bool{}
 	for _, x := range f.branches {
-		without[x.machine] = x != b && failed[x.machine] == nil
+		if x != b && failed[x.machine] == nil {
+			without[x.machine] = true
+		}
 	}
-	if !f.enough(func(m MachineID) bool { return without[m] }) {
+	if f.wanted(without) || !f.enough(func(m MachineID) bool { return without[m] }) {
 		return stallLimit
 	}
 	return min(stallLimit, holdFirst+time.Since(f.begun)/2-b.held)
+}
+
+// wanted reports whether more branches were asked for than these machines', and can
+// still be had.
+func (f *fanout) wanted(have map[MachineID]bool) bool {
+	return len(have) < f.want && len(f.branches)-len(f.failed()) >= f.want
 }
 
 // leave goes on without a branch.
@@ -245,6 +255,7 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 	durable := map[MachineID]bool{}
 	enough := func() bool { return f.enough(func(m MachineID) bool { return durable[m] }) }
 	var grace <-chan time.Time
+	long := false // grace is for a copy that was asked for
 	for range f.branches {
 		select {
 		case b := <-f.finished:
@@ -260,7 +271,8 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 			f.cancel()
 			return f.failure()
 		}
-		if grace == nil && enough() {
+		if enough() && (grace == nil || long && !f.wanted(durable)) {
+			long = f.wanted(durable)
 			grace = time.After(f.graceFor(durable))
 		}
 	}
@@ -270,9 +282,12 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 	return nil
 }
 
-// graceFor is how long the last copies are waited for: not at all if only
-// machines are left that did not answer lately.
+// graceFor is how long the last copies are waited for: long for one that was asked for,
+// and not at all if only machines are left that did not answer lately.
 func (f *fanout) graceFor(durable map[MachineID]bool) time.Duration {
+	if f.wanted(durable) {
+		return sealTimeout
+	}
 	failed := f.failed()
 	for _, b := range f.branches {
 		if !durable[b.machine] && failed[b.machine] == nil && !f.node.silence.of(b.machine) {
