@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -149,24 +148,33 @@ func (d *doubts) end() error {
 	return d.store.SetMeta(metaDoubt, nil)
 }
 
-// heardClock takes what another member's ring clock shows.
-func (n *Node) heardClock(count time.Duration) error {
+// hearClock takes what another member's ring clock shows. A node that finds out by it
+// that it was away doubts before it stops asking itself whether it was. If that cannot
+// be made durable, on a disk that has failed, it goes on asking.
+func (n *Node) hearClock(count time.Duration) {
+	n.clock.hearing.Lock()
+	defer n.clock.hearing.Unlock()
 	age := time.Since(time.Unix(n.genesis().Created, 0))
 	if count > age+24*time.Hour {
-		return nil // no ring has run for longer than it has existed
+		count = 0 // no ring has run for longer than it has existed
 	}
-	behind := n.clock.hear(count)
+	behind := count - n.clock.now()
 	if behind <= n.cfg.Timing.Away {
-		return nil
+		n.clock.hear(count)
+		return
+	}
+	if err := errors.Join(n.doubts.begin(), n.authority.disclaim()); err != nil {
+		n.log.Debug("cannot doubt what is held", "err", err)
+		return
 	}
 	if files, _, _ := n.store.Usage(); files > 0 {
 		n.log.Warn("this node was away for long: what it holds is checked against the ring before it counts", "away", behind)
 	}
-	if err := n.doubts.begin(); err != nil {
-		return fmt.Errorf("doubt what is held: %w", err)
-	}
+	n.clock.hear(count)
 	signal(n.wake.joined)
-	return errors.Join(n.authority.disclaim(), n.clock.save())
+	if err := n.clock.save(); err != nil {
+		n.log.Warn("could not store the ring's clock", "err", err)
+	}
 }
 
 // heldInDoubt is what a read comes to that nobody answers, at a node that holds
