@@ -135,20 +135,21 @@ func TestClaimants(t *testing.T) {
 	for _, test := range []struct {
 		name            string
 		copies, members int
-		own             bool
+		own             compared
 		answers         []compared
 		claims, had     int
 	}{
-		{"a new ring", 3, 3, false, []compared{without(1), without(2)}, 0, 0},
-		{"two of three have it", 3, 3, false, []compared{claim(1), claim(2)}, 2, 2},
-		{"it has it and one is silent", 3, 3, true, []compared{claim(1)}, 2, 3},
-		{"a large ring", 3, 100, false, []compared{claim(1), without(2)}, 1, 3},
-		{"one is silent, and alone has it", 1, 3, false, []compared{without(1)}, 0, 1},
-		{"a disk has failed", 1, 3, false, []compared{without(1), {from: MachineID{2}, unsure: true}}, 0, 1},
-		{"all it knows of and one it does not say no", 1, 3, false, []compared{without(1), without(9)}, 0, 1},
-		{"others know of one more", 1, 3, false, []compared{without(1), {from: MachineID{2}, members: 4}}, 0, 1},
+		{"a new ring", 3, 3, without(7), []compared{without(1), without(2)}, 0, 0},
+		{"two of three have it", 3, 3, without(7), []compared{claim(1), claim(2)}, 2, 2},
+		{"it has it and one is silent", 3, 3, claim(7), []compared{claim(1)}, 2, 3},
+		{"a large ring", 3, 100, without(7), []compared{claim(1), without(2)}, 1, 3},
+		{"one is silent, and alone has it", 1, 3, without(7), []compared{without(1)}, 0, 1},
+		{"a disk has failed", 1, 3, without(7), []compared{without(1), {from: MachineID{2}, unsure: true}}, 0, 1},
+		{"it doubts what it has", 3, 3, compared{from: MachineID{7}, unsure: true}, []compared{without(1), without(2)}, 0, 1},
+		{"all it knows of and one it does not say no", 1, 3, without(7), []compared{without(1), without(9)}, 0, 1},
+		{"others know of one more", 1, 3, without(7), []compared{without(1), {from: MachineID{2}, members: 4}}, 0, 1},
 	} {
-		claims, had := claimants(test.copies, test.members, test.own, test.answers, isMember)
+		claims, had := claimants(test.copies, test.members, append(test.answers, test.own), isMember)
 		assert.Equal(t, test.claims, claims, test.name)
 		assert.Equal(t, test.had, had, test.name)
 	}

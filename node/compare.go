@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/dhtfs/dhtfs/chord"
@@ -72,7 +73,7 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 	listed := 0
 	for _, r := range req.Ranges {
 		a := arc{r.After, r.UpTo}
-		part := comparedRange{Claim: n.authority.claimed(a), Unsure: n.store.Degraded() != nil} // before the list: what is learned meanwhile may not be on it
+		part := comparedRange{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
 		var sum filestore.Fingerprint
 		sum, part.Count = n.fingerprint(a)
 		if part.Same = sum == r.Sum; !part.Same && part.Count <= listUpTo && listed+part.Count <= rangePage {
@@ -83,10 +84,17 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 			part.Listed, part.Entries = true, entries
 			listed += len(entries)
 		}
+		if part.Unsure = n.unsure(a); part.Unsure { // after the list: what is doubted since then may not be on it
+			part.Claim = false
+		}
 		reply.Ranges = append(reply.Ranges, part)
 	}
 	return reply, nil
 }
+
+// unsure reports whether this node may have had an arc, and does not say that it has all
+// of it: its disk has failed, or it doubts what it has there.
+func (n *Node) unsure(a arc) bool { return n.store.Degraded() != nil || n.doubts.anyIn(a) }
 
 // onRange lists an arc for a peer, page by page.
 func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
@@ -276,18 +284,13 @@ func (n *Node) compareAll(ctx context.Context, mine []place) ([][]compared, erro
 	return all, nil
 }
 
-// claimants counts those who answered and claim an arc, this node too if own is
-// set, and those of a ring with so many copies who may have had it: not the
-// members that say they never had it, and none when those are all that anybody
-// knows of. Who has been away may not have heard of a member that came and had it
-// since. One whose disk has failed cannot tell.
-func claimants(copies, members int, own bool, answers []compared, isMember func(MachineID) bool) (claims, had int) {
+// claimants counts those who answered, this node among them, and claim an arc, and
+// those of a ring with so many copies who may have had it: not the members that say
+// they never had it, and none when those are all that anybody knows of. Who has been
+// away may not have heard of a member that came and had it since. One whose disk has
+// failed, or that doubts what it has, cannot tell.
+func claimants(copies, members int, answers []compared, isMember func(MachineID) bool) (claims, had int) {
 	without := 0
-	if own {
-		claims++
-	} else {
-		without++
-	}
 	for _, c := range answers {
 		members = max(members, c.members)
 		switch {
@@ -307,7 +310,11 @@ func claimants(copies, members int, own bool, answers []compared, isMember func(
 // until somebody who had it comes back, and the others had as long to do the same,
 // or all who may have had it are forgotten.
 func (n *Node) enough(a arc, answers []compared) bool {
-	claims, had := claimants(n.genesis().N, n.members.count(), n.authority.claimed(a), answers, n.members.counts)
+	own := compared{from: n.self(), unsure: n.unsure(a)}
+	own.claim = !own.unsure && n.authority.claimed(a)
+	claims, had := claimants(n.genesis().N, n.members.count(), append(slices.Clip(answers), own), func(m MachineID) bool {
+		return m == n.self() || n.members.counts(m)
+	})
 	if had == 0 || claims >= register.Majority(had) {
 		n.authority.setVacant(a, false)
 		delete(n.repair.lacking, a.UpTo)

@@ -110,6 +110,19 @@ func (d *doubts) any() bool {
 	return d.names.len() > 0
 }
 
+// anyIn reports whether there are doubts in an arc about what was accepted at a ballot
+// that is known. Of a file without one nothing says when it was.
+func (d *doubts) anyIn(a arc) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, x := range d.names.in(a) {
+		if !x.at.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
 // settle ends the doubt of a name.
 func (d *doubts) settle(name string) {
 	d.mu.Lock()
@@ -299,13 +312,24 @@ func (n *Node) takenAccountOf(ctx context.Context, f found, reg filestore.Regist
 
 // vouched reports whether a doubted record may count again although no majority
 // that does not doubt can tell: a voter without doubts has that very record; or
-// for doubtFor all its voters have been there, none of them knows that there
-// is nothing, and too many doubt, as when all tables were lost at once.
+// for doubtFor all its voters that have not gone for good and all of its present
+// group have been there, none of them knows that there is nothing, and too many
+// doubt, as when all tables were lost at once.
 func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
 	if reg.Accepted.IsZero() || len(reg.Record.Voters.New) == 0 {
 		return false // a rebuilt one that was never seen accepted
 	}
-	voters := slices.DeleteFunc(reg.Record.Voters.All(), func(m MachineID) bool { return m == n.self() })
+	p, err := n.place(ctx, chord.KeyOf(reg.Record.Name))
+	if err != nil {
+		return false
+	}
+	voters := slices.DeleteFunc(reg.Record.Voters.All(), n.members.gone)
+	for _, m := range machinesOf(p.group()) {
+		if !slices.Contains(voters, m) {
+			voters = append(voters, m)
+		}
+	}
+	voters = slices.DeleteFunc(voters, func(m MachineID) bool { return m == n.self() })
 	answers := ask(n, voters, func(m MachineID) (register.Answer, error) { return n.sendRead(ctx, m, reg.Record.Name) })
 	all := true
 	for range voters {

@@ -99,6 +99,12 @@ func (m *members) has(id MachineID) bool {
 	return ok && x.State == trust.Present
 }
 
+// gone reports whether the machine was a member and is none any more.
+func (m *members) gone(id MachineID) bool {
+	x, ok := m.set.Get(id)
+	return ok && x.State != trust.Present
+}
+
 // setLeaving notes that a member is handing over and about to go.
 func (m *members) setLeaving(id MachineID) {
 	m.mu.Lock()

@@ -263,3 +263,27 @@ func TestANameThatWasTakenAwayComesBack(t *testing.T) {
 		}
 	})
 }
+
+// All files are left at one machine, whose table is lost and made anew from them: those
+// who join then do not take its doubts for a sign that there is nothing.
+func TestTheLastCopiesAreInDoubt(t *testing.T) {
+	ringtest.Test(t, ringtest.Options{Nodes: 3}, func(t *testing.T, r *ringtest.Ring) {
+		names := r.StoreMany(4)
+		r.Whole(time.Minute)
+		time.Sleep(2 * time.Minute)
+		last, others := r.Members[0], r.Members[1:]
+		r.Crash(last)
+		last.Disk.LoseTable()
+		r.Lose(others...)
+		r.Start(last)
+		for _, name := range names {
+			reg, err := last.Register(name)
+			require.NoError(t, err)
+			require.False(t, reg.Accepted.IsZero(), "the file says under which ballot it was accepted")
+		}
+		time.Sleep(2 * time.Minute)
+		giveUp(t, r, others...)
+		r.JoinAtOnce(2)
+		r.Whole(5 * time.Minute)
+	})
+}
