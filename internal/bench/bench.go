@@ -79,42 +79,44 @@ func (b *bench) close() {
 	}
 }
 
-// measureAll runs every row, round by round, then what has no rounds.
-func (b *bench) measureAll(ctx context.Context) (*table, error) {
-	t := newTable()
+// measureAll adds every row to the table, round by round, then what has no rounds.
+func (b *bench) measureAll(ctx context.Context, t *table) error {
 	t.note("%d rounds, %d daemons, three copies; large file %s, %d files of %s; %s", b.runs, b.nodes, size(int64(b.size)), b.files, size(smallFile), machine())
 	if err := b.measure(ctx, t, func(round int) ([]row, []string) { return b.rows(ctx, round) }); err != nil {
-		return nil, err
+		return err
 	}
 	if b.wanted("latency") {
 		if err := b.latency(ctx, t); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := b.limited(ctx, t); err != nil {
-		return nil, err
+		return err
 	}
 	t.note("peak memory of the largest daemon: %s", mebibytes(peakOf(b.ring.pids)))
 	if b.idle > 0 {
 		if err := b.quiet(ctx, t); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if len(b.missing) > 0 {
 		t.note("left out, not installed or not usable here: %s", strings.Join(b.missing, ", "))
 	}
-	return t, nil
+	return nil
 }
 
-// measure does rows round by round and adds them to the table.
+// measure does rows round by round and adds them to the table: after a failure those of
+// the rounds before it.
 func (b *bench) measure(ctx context.Context, t *table, list func(round int) (rows []row, stored []string)) error {
 	var rows []row
+	var failed error
 	for round := range b.runs {
 		all, stored := list(round)
-		var err error
-		if rows, err = b.round(ctx, round, all, stored); err != nil {
-			return err
+		var done []row
+		if done, failed = b.round(ctx, round, all, stored); failed != nil {
+			break
 		}
+		rows = done
 	}
 	for _, r := range rows {
 		for _, c := range r.contenders {
@@ -125,7 +127,7 @@ func (b *bench) measure(ctx context.Context, t *table, list func(round int) (row
 			t.add(r.title, c.name, b.results[key(r.title, c.name)], r.reference, against)
 		}
 	}
-	return nil
+	return failed
 }
 
 // wanted reports whether a row is among those asked for.

@@ -97,13 +97,14 @@ func run(ctx context.Context, o options, out, talk io.Writer) (err error) {
 	if err := b.prepare(ctx); err != nil {
 		return err
 	}
-	t, err := b.measureAll(ctx)
-	if err != nil {
-		return err
+	t := newTable()
+	failed := b.measureAll(ctx, t)
+	if failed != nil {
+		t.note("incomplete: %v", failed)
 	}
 	text := t.String()
 	if _, err := io.WriteString(out, text); err != nil || o.out == "" {
-		return err
+		return errors.Join(failed, err)
 	}
-	return os.WriteFile(o.out, []byte(text), 0o644)
+	return errors.Join(failed, os.WriteFile(o.out, []byte(text), 0o644))
 }
