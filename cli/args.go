@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,3 +55,45 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	return withHint(usagef("--%s: %s", f.Name, why), "see  %s --help", cmd.CommandPath())
 }
+
+// text is a flag that cannot be given as empty, as by a variable that is not set.
+type text string
+
+// Set takes anything else.
+func (t *text) Set(s string) error {
+	if s == "" {
+		return errors.New("it is empty")
+	}
+	*t = text(s)
+	return nil
+}
+
+// String is the text.
+func (t *text) String() string { return string(*t) }
+
+// Type is what the help calls it.
+func (t *text) Type() string { return "string" }
+
+// positive is a flag that takes a number from one on; zero is none given.
+type positive int64
+
+// Set reads the number.
+func (p *positive) Set(s string) error {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a number from 1 on", s)
+	}
+	*p = positive(n)
+	return nil
+}
+
+// String is the number; nothing for none.
+func (p *positive) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*p), 10)
+}
+
+// Type is what the help calls it.
+func (p *positive) Type() string { return "number" }

@@ -141,21 +141,47 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 		return got, nil
 	}
 	expected.Do(func() { f.progress.expect(content.Length) })
-	part := partOf(local, content.File.SHA256)
+	kept := content.File.SHA256
 	if f.options.partial() { // not the file of one who fetches all of it
-		part = partOf(local, rand.Text())
+		kept = rand.Text()
 	}
+	part, err := f.target.partFor(local, kept)
+	if err != nil {
+		return got, err
+	}
+	defer part.unlock()
 	err = f.fill(ctx, part, content, &got)
 	if err == nil {
-		err = f.target.publish(part, local, f.options.conflict == "overwrite")
+		err = f.target.publish(part.at, local, f.options.conflict == "overwrite")
 	}
 	if err == nil && f.options.fsync {
 		return got, f.target.sync(local)
 	}
-	if err != nil && (f.options.partial() || ctx.Err() == nil && !passing(err, 2) && !isFull(err)) {
-		_ = f.target.root.Remove(part)
+	if err == nil {
+		return got, nil
+	}
+	came := f.cameMeanwhile(f.target, local, &got)
+	ownPart := part.at != partOf(local, content.File.SHA256)
+	if came || ownPart || ctx.Err() == nil && !passing(err, 2) && !isFull(err) {
+		_ = f.target.root.Remove(part.at)
+	}
+	if came {
+		return got, nil
 	}
 	return got, err
+}
+
+// cameMeanwhile reports whether another fetch has put the same content at local.
+func (f *fetcher) cameMeanwhile(t *target, local string, got *fetchResult) bool {
+	if f.options.partial() {
+		return false
+	}
+	_, action, err := f.settle(t, local, got.file)
+	if err != nil || action != "identical" {
+		return false
+	}
+	got.action = action
+	return true
 }
 
 // isFull reports whether the target's file system has no room: what has come stays, for
@@ -198,18 +224,15 @@ func (f *fetcher) settle(t *target, local string, file api.File) (to, action str
 	return local, "", occupied(t.path(local))
 }
 
-// fill makes the temporary file part the content's, going on with what an
-// earlier attempt has left there.
-func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, got *fetchResult) (err error) {
-	file, err := f.target.openPart(part)
-	if err != nil {
-		return writing(err)
-	}
+// fill makes the temporary file the content's, going on with what an earlier attempt has
+// left there, and closes it.
+func (f *fetcher) fill(ctx context.Context, part *part, content *api.Content, got *fetchResult) (err error) {
+	file := part.File
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
 	if content.Later {
 		err := f.inTurn(ctx, func() error { return f.save(ctx, file, got) })
 		if err == nil {
-			return f.finish(f.target, file, part, got.file)
+			return f.finish(f.target, file, part.at, got.file)
 		}
 		if !errors.Is(err, api.ErrNoFile) {
 			return err
@@ -246,7 +269,7 @@ func (f *fetcher) fill(ctx context.Context, part string, content *api.Content, g
 		return damaged(got.file.Name)
 	}
 	got.verified = !f.options.partial()
-	return f.finish(f.target, file, part, got.file)
+	return f.finish(f.target, file, part.at, got.file)
 }
 
 // inTurn does what takes much of the machine when few others do.

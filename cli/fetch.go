@@ -20,7 +20,7 @@ type fetchOptions struct {
 	conflict string
 	quorum   int
 	offset   int64
-	length   int64
+	length   positive
 	jobs     int
 	fsync    bool
 	retry    time.Duration
@@ -39,7 +39,7 @@ func (o *fetchOptions) AddFlags(f *pflag.FlagSet) {
 func (o *fetchOptions) addContentFlags(f *pflag.FlagSet) {
 	f.IntVarP(&o.quorum, "read-quorum", "r", 0, "1: take the first holder's word for what the newest version is; more: that many nodes must agree on it")
 	f.Int64Var(&o.offset, "offset", 0, "leave out the first `N` bytes")
-	f.Int64Var(&o.length, "length", 0, "fetch at most `N` bytes")
+	f.Var(&o.length, "length", "fetch at most `N` bytes")
 	f.DurationVar(&o.retry, "retry", retryTime, "go on trying for this `TIME` while too few nodes answer")
 	_ = f.MarkHidden("retry")
 }
@@ -48,8 +48,8 @@ func (o *fetchOptions) validate() error {
 	switch {
 	case !slices.Contains([]string{"fail", "skip", "overwrite", "rename"}, o.conflict):
 		return usagef("--conflict: %q is not one of fail, skip, overwrite, rename", o.conflict)
-	case o.offset < 0 || o.length < 0 || o.quorum < 0:
-		return usagef("--offset, --length and --read-quorum cannot be less than zero")
+	case o.offset < 0 || o.quorum < 0:
+		return usagef("--offset and --read-quorum cannot be less than zero")
 	case o.jobs < 0:
 		return usagef("--jobs cannot be less than zero")
 	case o.output == "":
@@ -62,7 +62,7 @@ func (o *fetchOptions) validate() error {
 func (o *fetchOptions) query(have int64) node.FetchOptions {
 	q := node.FetchOptions{Offset: o.offset + have, Quorum: o.quorum}
 	if o.length > 0 {
-		q.Length = o.length - have
+		q.Length = int64(o.length) - have
 	}
 	return q
 }
@@ -109,7 +109,7 @@ func runFetch(ctx context.Context, a *app, o fetchOptions, verb string, args []s
 	if o.output == "-" {
 		f.stdout = a.stdout
 		f.options.jobs = 1 // one after the other, in order
-	} else if f.target, err = openTarget(o.output, len(names) > 1 || slices.ContainsFunc(args, isFolder)); err != nil {
+	} else if f.target, err = openTarget(ctx, o.output, len(names) > 1 || slices.ContainsFunc(args, isFolder)); err != nil {
 		return err
 	} else {
 		defer f.target.close()

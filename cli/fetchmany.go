@@ -2,8 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"io/fs"
+	"os"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
@@ -61,14 +62,16 @@ func (f *fetcher) keep(places *folders, name string, g api.Got) (fetchResult, er
 		return got, damaged(name)
 	}
 	f.progress.expect(g.File.Size)
-	part := partOf(local, g.File.SHA256)
+	part := partOf(local, rand.Text()) // nobody goes on with it, so that none need be found again
 	err = f.writePart(t, part, g)
 	if err == nil {
 		err = t.publish(part, local, f.options.conflict == "overwrite")
 	}
 	if err != nil {
 		_ = t.root.Remove(part)
-		return got, err
+		if !f.cameMeanwhile(t, local, &got) {
+			return got, err
+		}
 	}
 	f.progress.add(g.File.Size)
 	got.bytes, got.verified, got.from = g.File.Size, true, g.From
@@ -82,18 +85,15 @@ func (f *fetcher) keep(places *folders, name string, g api.Got) (fetchResult, er
 func (f *fetcher) writePart(t *target, part string, g api.Got) (err error) {
 	if t.dir != nil {
 		err := writeNew(t.fd, part, g.Content, modeOf(g.File), g.File.Modified, f.options.fsync)
-		if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrExist) {
+		if !errors.Is(err, errors.ErrUnsupported) {
 			return writing(err)
 		}
 	}
-	file, err := t.openPart(part)
+	file, err := t.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return writing(err)
 	}
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
-	if err := file.Truncate(0); err != nil { // what an earlier attempt has left is not worth reading
-		return writing(err)
-	}
 	if _, err := file.Write(g.Content); err != nil {
 		return writing(err)
 	}

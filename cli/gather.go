@@ -32,7 +32,7 @@ type gatherer struct {
 
 func (g *gatherer) argument(arg string) error {
 	if arg == "-" {
-		return g.add(upload{name: g.options.as}, arg)
+		return g.add(upload{name: string(g.options.as)}, arg)
 	}
 	absolute, err := filepath.Abs(arg)
 	if err != nil {
@@ -64,7 +64,7 @@ func (g *gatherer) argument(arg string) error {
 
 func (g *gatherer) named(name string) string {
 	if g.options.as != "" {
-		return g.options.as
+		return string(g.options.as)
 	}
 	return g.options.prefix + name
 }

@@ -29,7 +29,7 @@ func places(tb testing.TB) hostile.Decoder {
 		d.Examples = append(d.Examples, []byte(name))
 	}
 	d.Read = func(t testing.TB, data []byte) {
-		target, err := openTarget(folder, true)
+		target, err := openTarget(t.Context(), folder, true)
 		require.NoError(t, err)
 		defer target.close()
 		local, err := target.place(string(data))

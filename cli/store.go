@@ -18,7 +18,7 @@ import (
 
 // storeOptions are the flags of store.
 type storeOptions struct {
-	as       string
+	as       text
 	prefix   string
 	ifExists string
 	force    bool
@@ -33,7 +33,7 @@ type storeOptions struct {
 
 // AddFlags declares the flags on f.
 func (o *storeOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.as, "as", "", "store one file under this `NAME`")
+	f.Var(&o.as, "as", "store one file under this `NAME`")
 	f.StringVar(&o.prefix, "prefix", "", "put `P` before every name")
 	f.StringVar(&o.ifExists, "if-exists", "fail", "when the name is taken by other content: fail, replace or skip")
 	f.BoolVar(&o.force, "force", false, "the same as --if-exists replace")

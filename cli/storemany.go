@@ -193,9 +193,13 @@ func (s *storer) read(u upload, o storing) (api.Put, error) {
 	if before.Size() > api.MaxInline {
 		return api.Put{}, errGrown
 	}
+	content, err := api.NewSteadyReader(file, before, before.Name())
+	if err != nil {
+		return api.Put{}, err
+	}
 	put := api.Put{Name: u.name, Content: make([]byte, before.Size())}
 	put.Options.Op, put.Options.Base = o.op, o.base
 	put.Options.Mode, put.Options.Modified = before.Mode().Perm(), before.ModTime()
-	_, err = io.ReadFull(api.NewSteadyReader(file, before, before.Name()), put.Content)
+	_, err = io.ReadFull(content, put.Content)
 	return put, err
 }

@@ -33,7 +33,7 @@ func TestPartsOfOthersAreNotUsed(t *testing.T) {
 			if name == "one for all" {
 				require.NoError(t, os.Chmod(part, 0o666))
 			}
-			target, err := openTarget(dir, true)
+			target, err := openTarget(t.Context(), dir, true)
 			require.NoError(t, err)
 			defer target.close()
 			file, err := target.openPart("part")
@@ -87,7 +87,7 @@ func TestSwappedLinksLeadNowhere(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join(outside, "e"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "victim"), []byte("victim"), 0o600))
 	require.NoError(t, os.MkdirAll(filepath.Join(inside, "d", "e"), 0o700))
-	target, err := openTarget(inside, true)
+	target, err := openTarget(t.Context(), inside, true)
 	require.NoError(t, err)
 	defer target.close()
 	part := partOf("d/e/x", "0123456789abcdef")

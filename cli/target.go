@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
 )
@@ -27,15 +30,16 @@ type target struct {
 }
 
 // openTarget reads -o: an existing folder, or a path that ends in a slash, is
-// a folder and made if missing; otherwise it is the file.
-func openTarget(output string, several bool) (*target, error) {
+// a folder and made if missing; otherwise it is the file. A pipe is opened once
+// somebody reads from it, unless ctx ends before.
+func openTarget(ctx context.Context, output string, several bool) (*target, error) {
 	info, err := os.Stat(output)
 	folder := strings.HasSuffix(output, "/") || strings.HasSuffix(output, string(filepath.Separator))
 	switch {
 	case err == nil && !info.IsDir() && !info.Mode().IsRegular() && !folder && !several:
-		stream, err := os.OpenFile(output, os.O_WRONLY, 0)
+		stream, err := openStream(ctx, output)
 		if err != nil {
-			return nil, writing(err)
+			return nil, err
 		}
 		return &target{stream: stream, shown: output}, nil
 	case err == nil && info.IsDir():
@@ -58,6 +62,25 @@ func openTarget(output string, several bool) (*target, error) {
 		return nil, writing(err)
 	}
 	return t, nil
+}
+
+// openStream opens a device or a pipe to write to it.
+func openStream(ctx context.Context, output string) (*os.File, error) {
+	type opened struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		file, err := os.OpenFile(output, os.O_WRONLY, 0)
+		done <- opened{file, err}
+	}()
+	select {
+	case o := <-done:
+		return o.file, writing(o.err)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (t *target) close() {
@@ -113,34 +136,100 @@ func partOf(local, content string) string {
 	return dir + "." + base + "." + content[:min(16, len(content))] + ".dhtfs-part"
 }
 
+// part is a temporary file that becomes a fetched one. Nobody else has it until unlock
+// is called, where the system has locks: else two that fetch the same content to the same
+// place would give a name to what the other still writes.
+type part struct {
+	*os.File
+	at     string // its path, in the target
+	unlock func()
+}
+
+// partFor opens a temporary file for a content that goes to local: the one that every
+// attempt uses, or while others are at that, one of its own.
+func (t *target) partFor(local, content string) (*part, error) {
+	p, err := t.openPart(partOf(local, content))
+	if errors.Is(err, errPartInUse) {
+		p, err = t.openPart(partOf(local, rand.Text()))
+	}
+	return p, writing(err)
+}
+
+// errPartInUse: another fetch of the same content to the same place goes on, or somebody
+// plays with its temporary file.
+var errPartInUse = errors.New("the temporary file is in use")
+
 // openPart opens a temporary file: a new one, or what an earlier attempt of this
 // user has left. Anything else there, such as a link or a file that somebody else
-// could go on changing, is removed.
-func (t *target) openPart(part string) (*os.File, error) {
-	const again = 3 // somebody may be playing with it
+// could go on changing, is removed. If others are at it that is errPartInUse.
+func (t *target) openPart(at string) (*part, error) {
+	const again = 3
 	for range again {
-		file, err := t.root.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if !errors.Is(err, fs.ErrExist) {
-			return file, err
+		file, err := t.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			file, err = t.reopenPart(at)
 		}
-		info, err := t.root.Lstat(part)
-		if err == nil && info.Mode().IsRegular() && solelyOurs(info) {
-			file, err = t.root.OpenFile(part, os.O_RDWR, 0)
-			if err == nil && isFile(file, info) {
-				return file, nil
-			}
-			if err == nil {
-				err = file.Close()
-			}
+		if err != nil {
+			return nil, err
 		}
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			err = t.root.Remove(part)
+		if file == nil {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		unlock, err := lock(file)
+		if err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		info, err := t.root.Lstat(at)
+		if err == nil && isFile(file, info) {
+			return &part{file, at, unlock}, nil
+		}
+		unlock() // it has its name by now, or is gone
+		if err := file.Close(); err != nil {
 			return nil, err
 		}
 	}
-	return nil, occupied(t.path(part))
+	return nil, errPartInUse
+}
+
+// reopenPart opens a temporary file that is there; nil when it is there no more.
+func (t *target) reopenPart(at string) (*os.File, error) {
+	info, err := t.root.Lstat(at)
+	if err == nil && info.Mode().IsRegular() && solelyOurs(info) {
+		file, err := t.root.OpenFile(at, os.O_RDWR, 0)
+		if err == nil && isFile(file, info) {
+			return file, nil
+		}
+		if err == nil {
+			err = file.Close()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	if err == nil {
+		err = t.root.Remove(at)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return nil, err
+}
+
+// lockWait is how long a temporary file's lock is waited for: the daemon may not have
+// noticed yet that the command which it wrote the file for has been killed.
+const lockWait = time.Second
+
+// lock locks a temporary file.
+func lock(file *os.File) (unlock func(), err error) {
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
+		unlock, err := tryLock(file)
+		switch {
+		case unlock != nil || err != nil:
+			return unlock, err
+		case time.Now().After(end):
+			return nil, errPartInUse
+		}
+	}
 }
 
 // isFile reports whether file is the one that info is of.
@@ -179,7 +268,10 @@ func (t *target) publish(part, local string, overwrite bool) error {
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = t.root.Link(part, local); err == nil {
-			return writing(t.root.Remove(part))
+			if err = t.root.Remove(part); errors.Is(err, fs.ErrNotExist) { // another fetch found it with two names
+				err = nil
+			}
+			return writing(err)
 		}
 	}
 	if err == nil {

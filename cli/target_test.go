@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
@@ -35,7 +37,7 @@ func TestTargets(t *testing.T) {
 	}
 	for _, test := range tests {
 		output := dir + "/" + test.output
-		target, err := openTarget(output, test.several)
+		target, err := openTarget(t.Context(), output, test.several)
 		if test.local == "" {
 			assert.Error(t, err, test.output)
 			continue
@@ -54,7 +56,7 @@ func TestNothingLeavesTheTarget(t *testing.T) {
 	inside := filepath.Join(dir, "inside")
 	require.NoError(t, os.Mkdir(inside, 0o700))
 	require.NoError(t, os.Symlink(dir, filepath.Join(inside, "link")))
-	target, err := openTarget(inside, true)
+	target, err := openTarget(t.Context(), inside, true)
 	require.NoError(t, err)
 	defer target.close()
 	for _, name := range []string{"../x", "a/../../x", "/x", "", ".", "a//b", "link/x/y"} {
@@ -71,7 +73,7 @@ func TestFreeNames(t *testing.T) {
 	for _, name := range []string{"a.tar.gz", "a.tar (1).gz", ".rc"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
-	target, err := openTarget(dir, true)
+	target, err := openTarget(t.Context(), dir, true)
 	require.NoError(t, err)
 	defer target.close()
 	for name, want := range map[string]string{"a.tar.gz": "a.tar (2).gz", ".rc": ".rc (1)", "new": "new (1)"} {
@@ -84,7 +86,7 @@ func TestFreeNames(t *testing.T) {
 func TestPublishKeepsWhatCameMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string) { require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600)) }
-	target, err := openTarget(dir, true)
+	target, err := openTarget(t.Context(), dir, true)
 	require.NoError(t, err)
 	defer target.close()
 	write("part")
@@ -113,4 +115,19 @@ func TestPartNamesFitAndDiffer(t *testing.T) {
 	}
 	assert.Len(t, parts, 4)
 	assert.Equal(t, "d/.x.0123456789abcdef.dhtfs-part", filepath.ToSlash(partOf("d/x", "0123456789abcdef0123")))
+}
+
+// A pipe that nobody reads does not keep a fetch from being interrupted.
+func TestAPipeThatNobodyReads(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := mkfifo(pipe); err != nil {
+		t.Skip("no pipes in a folder here:", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := openTarget(ctx, pipe, false)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0) // lets what waits go on
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
 }

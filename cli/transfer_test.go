@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dhtfs/dhtfs/node"
 	"github.com/dhtfs/dhtfs/node/api"
@@ -177,7 +178,7 @@ func (d *fakeDaemon) takeMany(w http.ResponseWriter, r *http.Request) {
 
 func testFetcher(t *testing.T, d *fakeDaemon, dir string) *fetcher {
 	a, _, _ := testApp(false)
-	target, err := openTarget(dir, true)
+	target, err := openTarget(t.Context(), dir, true)
 	require.NoError(t, err)
 	t.Cleanup(target.close)
 	progress := a.newProgress("fetching", -1)
@@ -213,6 +214,70 @@ func TestAPartIsNotTheWhole(t *testing.T) {
 	kept, err := os.ReadFile(whole)
 	require.NoError(t, err)
 	assert.Equal(t, d.content[:5000], kept)
+}
+
+// Several commands that fetch a file to one place at once all end well, and none of them
+// writes in a file that another has finished.
+func TestFetchesOfOneFileToOnePlace(t *testing.T) {
+	const fetches = 6
+	for _, conflict := range []string{"fail", "overwrite"} {
+		d := &fakeDaemon{content: randomBytes(3 << 20), breakAt: func(int) int { return -1 }}
+		dir := t.TempDir()
+		var g errgroup.Group
+		for range fetches {
+			f := testFetcher(t, d, dir)
+			f.options.conflict = conflict
+			g.Go(func() error {
+				_, err := f.toFile(t.Context(), "f")
+				return err
+			})
+		}
+		require.NoError(t, g.Wait(), conflict)
+		onlyHolds(t, dir, "f", d.content)
+	}
+}
+
+func TestSmallFetchesOfOneFileToOnePlace(t *testing.T) {
+	const fetches, files = 4, 200
+	content := randomBytes(1000)
+	sum := sha256.Sum256(content)
+	dir := t.TempDir()
+	var g errgroup.Group
+	for range fetches {
+		f := testFetcher(t, &fakeDaemon{}, dir)
+		places := newFolders(f.target)
+		t.Cleanup(places.close)
+		g.Go(func() error {
+			for i := range files {
+				name := strconv.Itoa(i)
+				file := api.File{Name: name, Size: 1000, SHA256: hex.EncodeToString(sum[:])}
+				if _, err := f.keep(places, name, api.Got{File: file, Content: content}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, files, "nothing temporary is left")
+	for _, e := range entries {
+		got, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		require.NoError(t, err)
+		require.Equal(t, content, got)
+	}
+}
+
+// onlyHolds checks that a folder has one file, and what is in it.
+func onlyHolds(t *testing.T, dir, name string, content []byte) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "nothing temporary is left")
+	got, err := os.ReadFile(filepath.Join(dir, name))
+	require.NoError(t, err)
+	require.Equal(t, content, got)
 }
 
 func TestFetchGoesOnWhereItBrokeOff(t *testing.T) {
@@ -392,7 +457,8 @@ func TestAFileThatChangesIsNotStored(t *testing.T) {
 			file, err := os.Open(u.path)
 			require.NoError(t, err)
 			defer func() { _ = file.Close() }()
-			r := api.NewSteadyReader(file, u.info, u.info.Name())
+			r, err := api.NewSteadyReader(file, u.info, u.info.Name())
+			require.NoError(t, err)
 			_, err = io.ReadFull(r, make([]byte, 1000))
 			require.NoError(t, err)
 			change(t, u.path)

@@ -211,7 +211,9 @@ func (s *storer) send(ctx context.Context, u upload, o storing) (api.Stored, err
 				return stored, err
 			}
 		}
-		content = api.NewSteadyReader(file, before, before.Name())
+		if content, err = api.NewSteadyReader(file, before, before.Name()); err != nil {
+			return api.Stored{}, err
+		}
 	}
 	counted := s.progress.reader(s.limited(ctx, content))
 	stored, err := s.client.Store(ctx, u.name, counted, options)

@@ -29,7 +29,11 @@ func (h *Handler) storeFile(w http.ResponseWriter, r *http.Request) error {
 		return Reading(err)
 	}
 	o.Size, o.Empty = before.Size(), before.Size() == 0
-	result, err := h.node.Store(r.Context(), name, NewSteadyReader(f, before, name), o)
+	content, err := NewSteadyReader(f, before, name)
+	if err != nil {
+		return err
+	}
+	result, err := h.node.Store(r.Context(), name, content, o)
 	if err != nil {
 		return err
 	}

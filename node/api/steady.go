@@ -19,9 +19,18 @@ type SteadyReader struct {
 }
 
 // NewSteadyReader reads file from its offset, which is its beginning, on; before is
-// what was known of it when it was opened, and name what it is called to people.
-func NewSteadyReader(file *os.File, before fs.FileInfo, name string) *SteadyReader {
-	return &SteadyReader{file: file, before: before, name: name, left: before.Size()}
+// what was known of it when it was opened, and name what it is called to people. A file
+// that is said to be empty and is not, as those of /proc, is an error with the ID "unsized".
+func NewSteadyReader(file *os.File, before fs.FileInfo, name string) (*SteadyReader, error) {
+	if before.Size() == 0 {
+		switch n, err := file.ReadAt(make([]byte, 1), 0); {
+		case n > 0:
+			return nil, unsized(name)
+		case !errors.Is(err, io.EOF):
+			return nil, Reading(err)
+		}
+	}
+	return &SteadyReader{file: file, before: before, name: name, left: before.Size()}, nil
 }
 
 // Read reads the next bytes. The error of a file that was changed has the ID
@@ -57,5 +66,14 @@ func changed(name string) error {
 		ID:      "changed",
 		Message: fmt.Sprintf("%q was changed while it was being stored; nothing was stored", name),
 		Hint:    "store it again when it is finished",
+	}
+}
+
+func unsized(name string) error {
+	return &Error{
+		Code:    ExitError,
+		ID:      "unsized",
+		Message: fmt.Sprintf("%q is said to be empty and is not; nothing was stored", name),
+		Hint:    "store what it has now:  dhtfs store - --as NAME < FILE",
 	}
 }
