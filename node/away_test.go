@@ -222,42 +222,6 @@ func TestTheMajorityWasAwayForLong(t *testing.T) {
 	})
 }
 
-// A machine that runs, but has been cut off for so long that the others have forgotten
-// what they deleted, brings nothing back either.
-func TestAMachineThatWasCutOffForLong(t *testing.T) {
-	ringtest.Test(t, ringtest.Options{Nodes: 5, Timing: monthsInMinutes}, func(t *testing.T, r *ringtest.Ring) {
-		names := r.StoreMany(12)
-		r.Whole(time.Minute)
-		time.Sleep(time.Minute)
-		by, away := r.Members[0], r.Members[2]
-		for _, m := range r.Others(away) {
-			r.Net.CutBoth(away.Host, m.Host)
-		}
-		time.Sleep(2 * time.Minute)
-		for _, name := range names[:8] {
-			insist(t, time.Minute, func() error { return by.Delete(t.Context(), name, node.NewOp(), 1) })
-			r.Acknowledged(name, nil)
-		}
-		time.Sleep(25 * time.Minute)
-		relics := 0
-		for _, name := range names[:8] {
-			for _, m := range r.Others(away) {
-				require.False(t, remembers(t, m, name), "it is forgotten")
-			}
-			if away.Has(name) {
-				relics++
-			}
-		}
-		require.NotZero(t, relics)
-		r.Net.HealAll()
-		time.Sleep(5 * time.Minute)
-		r.Whole(time.Minute)
-		for _, name := range names[:8] {
-			assert.False(t, away.Has(name), name)
-		}
-	})
-}
-
 // A name was taken over from an older version while the voters with the newer one were
 // away for so long that they have doubts. What they have is no relic: it is the file.
 func TestWhatWasTakenOverMeanwhile(t *testing.T) {

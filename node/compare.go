@@ -73,7 +73,9 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 	listed := 0
 	for _, r := range req.Ranges {
 		a := arc{r.After, r.UpTo}
-		part := comparedRange{Claim: n.authority.claimed(a)} // before the list: what is learned meanwhile may not be on it
+		// Before the list, since what is learned meanwhile may not be on it; and whether
+		// it is sure after it, too, since of what is doubted then nothing is.
+		part := comparedRange{Claim: n.authority.claimed(a), Unsure: n.unsure(a)}
 		var sum filestore.Fingerprint
 		sum, part.Count = n.fingerprint(a)
 		if part.Same = sum == r.Sum; !part.Same && part.Count <= listUpTo && listed+part.Count <= rangePage {
@@ -84,9 +86,8 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 			part.Listed, part.Entries = true, entries
 			listed += len(entries)
 		}
-		if part.Unsure = n.unsure(a); part.Unsure { // after the list: what is doubted since then may not be on it
-			part.Claim = false
-		}
+		part.Unsure = part.Unsure || n.unsure(a)
+		part.Claim = part.Claim && !part.Unsure
 		reply.Ranges = append(reply.Ranges, part)
 	}
 	return reply, nil
@@ -98,6 +99,9 @@ func (n *Node) unsure(a arc) bool { return n.store.Degraded() != nil || n.doubts
 
 // onRange lists an arc for a peer, page by page.
 func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
+	if n.clock.mayBeAway() || n.doubts.fresh() {
+		return rangeReply{}, ErrNotReady
+	}
 	a := arc{req.After, req.UpTo}
 	reply := rangeReply{Claim: n.authority.claimed(a)}
 	for reg, err := range n.store.Registers(a.After, a.UpTo, filestore.Cursor{Key: req.From.Key, Name: req.From.Name}) {
@@ -194,7 +198,10 @@ func (n *Node) compareWith(ctx context.Context, m MachineID, shared []arc) ([]co
 			q := now[i]
 			c := &answers[q.of]
 			if q.whole {
-				c.claim, c.unsure, c.members = part.Claim, part.Unsure, reply.Members
+				c.claim, c.members = part.Claim, reply.Members
+			}
+			if part.Unsure { // it may have begun to doubt since it was first asked
+				c.claim, c.unsure = false, true
 			}
 			more, err := n.followUp(ctx, c, q, part)
 			if err != nil {

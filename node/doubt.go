@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -161,33 +162,24 @@ func (d *doubts) end() error {
 	return d.store.SetMeta(metaDoubt, nil)
 }
 
-// hearClock takes what another member's ring clock shows. A node that finds out by it
-// that it was away doubts before it stops asking itself whether it was. If that cannot
-// be made durable, on a disk that has failed, it goes on asking.
-func (n *Node) hearClock(count time.Duration) {
-	n.clock.hearing.Lock()
-	defer n.clock.hearing.Unlock()
+// heardClock takes what another member's ring clock shows.
+func (n *Node) heardClock(count time.Duration) error {
 	age := time.Since(time.Unix(n.genesis().Created, 0))
 	if count > age+24*time.Hour {
-		count = 0 // no ring has run for longer than it has existed
+		return nil // no ring has run for longer than it has existed
 	}
-	behind := count - n.clock.now()
+	behind := n.clock.hear(count)
 	if behind <= n.cfg.Timing.Away {
-		n.clock.hear(count)
-		return
-	}
-	if err := errors.Join(n.doubts.begin(), n.authority.disclaim()); err != nil {
-		n.log.Debug("cannot doubt what is held", "err", err)
-		return
+		return nil
 	}
 	if files, _, _ := n.store.Usage(); files > 0 {
 		n.log.Warn("this node was away for long: what it holds is checked against the ring before it counts", "away", behind)
 	}
-	n.clock.hear(count)
-	signal(n.wake.joined)
-	if err := n.clock.save(); err != nil {
-		n.log.Warn("could not store the ring's clock", "err", err)
+	if err := n.doubts.begin(); err != nil {
+		return fmt.Errorf("doubt what is held: %w", err)
 	}
+	signal(n.wake.joined)
+	return errors.Join(n.authority.disclaim(), n.clock.save())
 }
 
 // heldInDoubt is what a read comes to that nobody answers, at a node that holds

@@ -15,7 +15,9 @@ import (
 // in pages; see trust.Members.Summary.
 
 func (n *Node) onMembersSum(req membersSumRequest) (membersSumReply, error) {
-	n.hearClock(req.Clock)
+	if err := n.heardClock(req.Clock); err != nil {
+		return membersSumReply{}, err
+	}
 	s := n.members.set.Summary()
 	reply := membersSumReply{Digest: s.Digest, Clock: n.clock.now()}
 	if s.Digest != req.Digest {
@@ -47,12 +49,11 @@ func (n *Node) gossip(ctx context.Context, with MachineID) error {
 	var reply membersSumReply
 	err := n.call(ctx, with, callMembersSum, membersSumRequest{Digest: n.members.set.Digest(), Clock: n.clock.now()}, &reply)
 	n.noteRefusal(err)
-	if err != nil {
-		return err
+	if err == nil {
+		err = n.heardClock(reply.Clock)
 	}
-	n.hearClock(reply.Clock)
-	if len(reply.Buckets) == 0 {
-		return nil
+	if err != nil || len(reply.Buckets) == 0 {
+		return err
 	}
 	differing, err := n.members.set.Differing(trust.Summary{Digest: reply.Digest, Buckets: reply.Buckets})
 	if err != nil {
@@ -151,9 +152,6 @@ func (n *Node) runGossip(ctx context.Context) error {
 		case <-time.After(jitter(gossipEvery)):
 			fanout, anyone = 1, round%gossipAfar == 0
 			round++
-		}
-		if n.members.count() < 2 {
-			n.clock.alone()
 		}
 		others := n.gossipPartners(anyone)
 		for _, m := range others[:min(2*fanout, len(others))] {

@@ -123,11 +123,11 @@ func (n *Node) open() (err error) {
 	if n.authority, err = openAuthority(n.store); err != nil {
 		return err
 	}
-	if n.clock, err = openRingClock(n.store, n.now, n.cfg.Timing.Away/2, n.quorum(n.genesis().N) == 1); err != nil {
+	if n.clock, err = openRingClock(n.store, n.now, n.cfg.Timing.Away/2); err != nil {
 		return err
 	}
 	if n.members.count() < 2 {
-		n.clock.alone() // nobody else can have missed this node
+		n.clock.hear(0) // nobody else can have missed this node
 	}
 	if n.doubts, err = openDoubts(n.store, n.clock); err != nil {
 		return err

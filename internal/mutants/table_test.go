@@ -219,18 +219,8 @@ var table = []mutant{
 	},
 	{
 		"who doubts what it has is not one that never had it", "node/compare.go",
-		"return n.store.Degraded() != nil || n.doubts.anyIn(a)", "return n.store.Degraded() != nil",
+		"return n.store.Degraded() != nil || n.clock.mayBeAway() || n.doubts.anyIn(a)", "return n.store.Degraded() != nil || n.clock.mayBeAway()",
 		"./node", "TestTheLastCopiesAreInDoubt",
-	},
-	{
-		"the ring's clock stands still where nobody is heard", "node/ringclock.go",
-		"return c.count + min(time.Since(c.from), silentFor)", "return c.count + time.Since(c.from)",
-		"./node", "TestAMachineThatWasCutOffForLong",
-	},
-	{
-		"who has heard nobody for long does nothing before it has", "node/ringclock.go",
-		"silent := gap > c.awayFor || gap < -c.awayFor || time.Since(c.from) > c.awayFor", "silent := false",
-		"./node", "TestAMachineThatWasCutOffForLong",
 	},
 	{
 		"claims are made durable one after the other", "node/authority.go",
