@@ -45,9 +45,7 @@ func (n *Node) coordinateStore(ctx context.Context, h storeHeader, run func(cont
 	}
 	var rec filestore.Record
 	task := register.Task{Change: h.change(&rec)}
-	to := append(view.Voters.All(), n.beyond(ctx, h.Name, view.Voters, h.copies())...)
-	enough := func(has func(MachineID) bool) bool { return register.Quorum(view.Voters, has) }
-	f := n.newFanout(ctx, h, to, enough)
+	f := n.newFanout(ctx, h, view.Voters, n.beyond(ctx, h.Name, view.Voters, h.copies()))
 	first, err := n.begin(ctx, h.Name, view, task, 0) // its promises come in while the content does
 	if err != nil {
 		f.abort()

@@ -222,25 +222,74 @@ func TestCopiesThatWereAskedFor(t *testing.T) {
 		ringtest.Test(t, opts, func(t *testing.T, r *ringtest.Ring) {
 			content := noise(1, 10*filestore.ChunkSize)
 			by, slow := r.Members[0], r.Members[2]
-			var o node.StoreOptions
-			if opts.W == 0 {
-				o.Quorum = 3
-			}
 			for _, m := range r.Others(slow) {
 				r.Net.SetBandwidth(m.Host, slow.Host, filestore.ChunkSize/4)
 			}
-			got, err := by.Store(t.Context(), "file", bytes.NewReader(content), o)
+			got, err := storeThrice(t.Context(), by, "file", content)
 			require.NoError(t, err)
 			assert.Equal(t, 3, got.Copies)
 			r.Acknowledged("file", content)
 			r.Crash(slow)
 			took := timed(t, func(ctx context.Context) error {
-				_, err = by.Store(ctx, "other", bytes.NewReader(content), o)
+				got, err = storeThrice(ctx, by, "other", content)
 				require.ErrorIs(t, err, node.ErrTooFew)
+				assert.Equal(t, 2, got.Copies)
 				return nil
 			})
 			assert.Less(t, took, time.Minute)
 			r.Acknowledged("other", content)
+		})
+	}
+}
+
+func storeThrice(ctx context.Context, by *ringtest.Member, name string, content []byte) (node.StoreResult, error) {
+	return by.Store(ctx, name, bytes.NewReader(content), node.StoreOptions{Size: int64(len(content)), Quorum: 3})
+}
+
+// A copy that was asked for and does not come takes nothing from those that have: the
+// file is stored, and it is said how often.
+func TestACopyThatWasAskedForDoesNotCome(t *testing.T) {
+	const kib = 1 << 10
+	for name, c := range map[string]struct {
+		size  int
+		worse func(r *ringtest.Ring, second, third *ringtest.Member) (end func())
+		limit time.Duration
+	}{
+		"a link too slow": {3 << 20, func(r *ringtest.Ring, second, third *ringtest.Member) func() {
+			r.Net.SetBandwidth(r.Members[0].Host, second.Host, 200*kib)
+			r.Net.SetBandwidth(r.Members[0].Host, third.Host, 30*kib)
+			r.Net.SetBandwidth(second.Host, third.Host, 30*kib)
+			return func() {}
+		}, 2 * time.Minute},
+		"a disk that hangs": {200 * kib, func(_ *ringtest.Ring, _, third *ringtest.Member) func() {
+			return third.Disk.Hang()
+		}, 2 * time.Minute},
+		"a machine that is silent": {3 << 20, func(r *ringtest.Ring, _, third *ringtest.Member) func() {
+			r.Blackout(third)
+			time.Sleep(20 * time.Second)
+			return func() {}
+		}, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ringtest.Test(t, ringtest.Options{Nodes: 3, Delay: time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+				content := noise(1, c.size)
+				by := r.Members[0]
+				defer c.worse(r, r.Members[1], r.Members[2])()
+				took := timed(t, func(ctx context.Context) error {
+					got, err := storeThrice(ctx, by, "file", content)
+					if err == nil { // late, and yet in time
+						return nil
+					}
+					require.ErrorIs(t, err, node.ErrTooFew)
+					assert.Equal(t, 2, got.Copies)
+					return nil
+				})
+				assert.Less(t, took, c.limit)
+				there, f, err := ringtest.Fetch(t.Context(), by, "file", node.FetchOptions{})
+				require.NoError(t, err)
+				assert.True(t, f.Confirmed)
+				assert.True(t, bytes.Equal(content, there))
+			})
 		})
 	}
 }

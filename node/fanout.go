@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dhtfs/dhtfs/filestore"
+	"github.com/dhtfs/dhtfs/node/register"
 	"github.com/dhtfs/dhtfs/transfer"
 )
 
@@ -34,7 +36,7 @@ type fanout struct {
 	size     int64 // less than 0: unknown
 	own      bool  // the chunks are made in this process: not checked again here
 	enough   func(has func(MachineID) bool) bool
-	want     int // branches that the ring or this store asks for; there may be enough with fewer
+	want     int // copies that the ring or this store asks for; there may be enough with fewer
 	branches []*branch
 	begun    time.Time
 	finished chan *branch // has room for all
@@ -44,6 +46,7 @@ type fanout struct {
 // the fan-out closes in and record; err belongs to the goroutine until done is closed.
 type branch struct {
 	machine MachineID
+	copies  bool // it counts as one of the copies asked for
 	in      chan transfer.Chunk
 	record  chan filestore.Record // what the content turned out to be; closed without: abort
 	cancel  context.CancelFunc
@@ -55,16 +58,20 @@ type branch struct {
 	held    time.Duration // that the owner has waited for it alone
 }
 
-// newFanout opens a branch to each machine; as many must get through as enough says.
-func (n *Node) newFanout(ctx context.Context, h storeHeader, to []MachineID, enough func(func(MachineID) bool) bool) *fanout {
+// newFanout opens a branch to each of a name's voters, and to machines beyond them. A
+// quorum of the voters must get through.
+func (n *Node) newFanout(ctx context.Context, h storeHeader, voters filestore.Voters, beyond []MachineID) *fanout {
+	to := append(voters.All(), beyond...)
 	f := &fanout{
 		node: n, name: h.Name, size: h.Size, own: h.Publisher == n.self(),
-		enough: enough, want: max(h.copies(), n.quorum(n.want())), begun: time.Now(), finished: make(chan *branch, len(to)),
+		enough: func(has func(MachineID) bool) bool { return register.Quorum(voters, has) },
+		want:   max(h.copies(), n.quorum(len(voters.New))),
+		begun:  time.Now(), finished: make(chan *branch, len(to)),
 	}
 	for _, m := range to {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		b := &branch{
-			machine: m, in: make(chan transfer.Chunk, branchAhead),
+			machine: m, copies: slices.Contains(voters.New, m) || slices.Contains(beyond, m), in: make(chan transfer.Chunk, branchAhead),
 			record: make(chan filestore.Record, 1), cancel: cancel, opened: make(chan struct{}), done: make(chan struct{}),
 		}
 		f.branches = append(f.branches, b)
@@ -205,22 +212,39 @@ func (f *fanout) offer(b *branch, c transfer.Chunk) bool {
 // its copy is made later.
 func (f *fanout) patienceWith(b *branch) time.Duration {
 	failed := f.failed()
-	without := map[MachineID]bool{}
-	for _, x := range f.branches {
-		if x != b && failed[x.machine] == nil {
-			without[x.machine] = true
-		}
-	}
-	if f.wanted(without) || !f.enough(func(m MachineID) bool { return without[m] }) {
+	without := func(m MachineID) bool { return m != b.machine && failed[m] == nil }
+	if f.wanted(without) || !f.enough(without) {
 		return stallLimit
 	}
 	return min(stallLimit, holdFirst+time.Since(f.begun)/2-b.held)
 }
 
-// wanted reports whether more branches were asked for than these machines', and can
-// still be had.
-func (f *fanout) wanted(have map[MachineID]bool) bool {
-	return len(have) < f.want && len(f.branches)-len(f.failed()) >= f.want
+// wanted reports whether there are fewer copies than were asked for, and more to be had:
+// not from branches that have failed, nor from machines that did not answer lately and
+// have not begun.
+func (f *fanout) wanted(has func(MachineID) bool) bool {
+	failed := f.failed()
+	copies, more := 0, 0
+	for _, b := range f.branches {
+		switch {
+		case !b.copies:
+		case has(b.machine):
+			copies++
+		case failed[b.machine] == nil && (b.isOpen() || !f.node.silence.of(b.machine)):
+			more++
+		}
+	}
+	return copies < f.want && more > 0
+}
+
+// isOpen reports whether the branch's machine has begun to take chunks.
+func (b *branch) isOpen() bool {
+	select {
+	case <-b.opened:
+		return true
+	default:
+		return false
+	}
 }
 
 // leave goes on without a branch.
@@ -240,11 +264,12 @@ func (f *fanout) abort() {
 	}
 }
 
-// seal ends the content and waits until it is durable at all branches, or at
-// enough of them and the others are slow.
+// seal ends the content and waits until it is durable at all branches, or at enough of
+// them and the others are slow; those that were asked for it waits for as long as for
+// those that it takes.
 func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
-	ctx, cancel := context.WithTimeout(ctx, sealTimeout+time.Duration(rec.Size/obtainRate)*time.Second)
-	defer cancel()
+	limit := time.NewTimer(sealTimeout + time.Duration(rec.Size/obtainRate)*time.Second)
+	defer limit.Stop()
 	for _, b := range f.branches {
 		if !b.left {
 			b.record <- rec
@@ -253,9 +278,8 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 		}
 	}
 	durable := map[MachineID]bool{}
-	enough := func() bool { return f.enough(func(m MachineID) bool { return durable[m] }) }
+	isDurable := func(m MachineID) bool { return durable[m] }
 	var grace <-chan time.Time
-	long := false // grace is for a copy that was asked for
 	for range f.branches {
 		select {
 		case b := <-f.finished:
@@ -267,27 +291,29 @@ func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
 		case <-grace:
 			time.AfterFunc(sealTimeout, f.cancel) // they may come in later
 			return nil
+		case <-limit.C:
+			f.cancel()
+			if f.enough(isDurable) {
+				return nil
+			}
+			return f.failure()
 		case <-ctx.Done():
 			f.cancel()
 			return f.failure()
 		}
-		if enough() && (grace == nil || long && !f.wanted(durable)) {
-			long = f.wanted(durable)
+		if grace == nil && f.enough(isDurable) && !f.wanted(isDurable) {
 			grace = time.After(f.graceFor(durable))
 		}
 	}
-	if !enough() {
+	if !f.enough(isDurable) {
 		return f.failure()
 	}
 	return nil
 }
 
-// graceFor is how long the last copies are waited for: long for one that was asked for,
-// and not at all if only machines are left that did not answer lately.
+// graceFor is how long the last copies are waited for: not at all if only
+// machines are left that did not answer lately.
 func (f *fanout) graceFor(durable map[MachineID]bool) time.Duration {
-	if f.wanted(durable) {
-		return sealTimeout
-	}
 	failed := f.failed()
 	for _, b := range f.branches {
 		if !durable[b.machine] && failed[b.machine] == nil && !f.node.silence.of(b.machine) {
