@@ -105,21 +105,26 @@ func (b *bench) measureAll(ctx context.Context, t *table) error {
 	return nil
 }
 
-// measure does rows round by round and adds them to the table: after a failure those of
-// the rounds before it.
+// measure does rows round by round and adds them to the table: after a failure what was
+// measured before it.
 func (b *bench) measure(ctx context.Context, t *table, list func(round int) (rows []row, stored []string)) error {
 	var rows []row
 	var failed error
 	for round := range b.runs {
 		all, stored := list(round)
 		var done []row
-		if done, failed = b.round(ctx, round, all, stored); failed != nil {
+		if done, failed = b.round(ctx, round, all, stored); len(done) > len(rows) {
+			rows = done
+		}
+		if failed != nil {
 			break
 		}
-		rows = done
 	}
 	for _, r := range rows {
 		for _, c := range r.contenders {
+			if len(b.results[key(r.title, c.name)]) == 0 {
+				continue
+			}
 			against := b.results[key(r.title, r.reference)]
 			if against == nil {
 				against = b.results[r.reference]
@@ -140,7 +145,8 @@ func (b *bench) wanted(title string) bool {
 	return false
 }
 
-// round does every row's work once and removes what large files it has stored.
+// round does every row's work once and removes what large files it has stored. It returns
+// the rows that it has begun.
 func (b *bench) round(ctx context.Context, n int, rows []row, stored []string) ([]row, error) {
 	defer func() {
 		for _, name := range stored {
@@ -156,7 +162,7 @@ func (b *bench) round(ctx context.Context, n int, rows []row, stored []string) (
 		for i := range r.contenders {
 			c := r.contenders[(i+n)%len(r.contenders)]
 			if err := b.one(ctx, r, c); err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", r.title, c.name, err)
+				return done, fmt.Errorf("%s: %s: %w", r.title, c.name, err)
 			}
 		}
 	}
