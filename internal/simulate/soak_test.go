@@ -45,8 +45,9 @@ var sessions = []struct {
 
 // TestSoak plays the sessions with disks that come back, and one with disks that
 // are lost. Its size comes from the environment: HOURS, NODES (100 if it is not
-// given) and SEED. Without HOURS it is a ring of eight for two minutes, and the
-// shortest session alone; for the race detector only with disks that are lost.
+// given), SEED, and SESSION, the median one where disks are lost (10m). Without HOURS
+// it is a ring of eight for two minutes, and the shortest session alone; for the race
+// detector only with disks that are lost.
 func TestSoak(t *testing.T) {
 	p := soakPlan{seed: number(t, "SEED", 1), nodes: 8, length: 2 * time.Minute}
 	play, mortal, loss := sessions[:1], sessions[0].median, 0.5
@@ -55,6 +56,11 @@ func TestSoak(t *testing.T) {
 		require.NoError(t, err, "HOURS")
 		p.nodes, p.length = int(number(t, "NODES", 100)), time.Duration(hours*float64(time.Hour))
 		play, mortal, loss = sessions, sessions[1].median, 0.2
+	}
+	if s := os.Getenv("SESSION"); s != "" {
+		session, err := time.ParseDuration(s)
+		require.NoError(t, err, "SESSION")
+		mortal = session
 	}
 	if bubble.RaceDetector {
 		play = nil
