@@ -145,28 +145,26 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	if f.options.partial() { // not the file of one who fetches all of it
 		kept = rand.Text()
 	}
-	part, err := f.target.partFor(local, kept)
+	part, err := f.target.partFor(ctx, local, kept)
 	if err != nil {
 		return got, err
 	}
 	defer part.unlock()
-	err = f.fill(ctx, part, content, &got)
-	if err == nil {
+	if err = f.fill(ctx, part, content, &got); err == nil {
 		err = f.target.publish(part.at, local, f.options.conflict == "overwrite")
 	}
-	if err == nil && f.options.fsync {
+	switch {
+	case err == nil && f.options.fsync:
 		return got, f.target.sync(local)
-	}
-	if err == nil {
+	case err == nil:
 		return got, nil
 	}
-	came := f.cameMeanwhile(f.target, local, &got)
-	ownPart := part.at != partOf(local, content.File.SHA256)
-	if came || ownPart || ctx.Err() == nil && !passing(err, 2) && !isFull(err) {
+	goesOn := ctx.Err() != nil || passing(err, 2) || isFull(err)
+	if !goesOn && f.cameMeanwhile(f.target, local, &got) {
+		err = nil
+	}
+	if !goesOn || part.at != partOf(local, content.File.SHA256) {
 		_ = f.target.root.Remove(part.at)
-	}
-	if came {
-		return got, nil
 	}
 	return got, err
 }
@@ -226,7 +224,7 @@ func (f *fetcher) settle(t *target, local string, file api.File) (to, action str
 
 // fill makes the temporary file the content's, going on with what an earlier attempt has
 // left there, and closes it.
-func (f *fetcher) fill(ctx context.Context, part *part, content *api.Content, got *fetchResult) (err error) {
+func (f *fetcher) fill(ctx context.Context, part *partFile, content *api.Content, got *fetchResult) (err error) {
 	file := part.File
 	defer func() { err = errors.Join(err, writing(file.Close())) }()
 	if content.Later {

@@ -69,9 +69,10 @@ func (f *fetcher) keep(places *folders, name string, g api.Got) (fetchResult, er
 	}
 	if err != nil {
 		_ = t.root.Remove(part)
-		if !f.cameMeanwhile(t, local, &got) {
-			return got, err
+		if f.cameMeanwhile(t, local, &got) {
+			err = nil
 		}
+		return got, err
 	}
 	f.progress.add(g.File.Size)
 	got.bytes, got.verified, got.from = g.File.Size, true, g.From

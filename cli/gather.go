@@ -107,6 +107,9 @@ func (g *gatherer) folder(dir, name string) error {
 		case !entry.Type().IsRegular():
 			g.app.warn("%s is no regular file and is left out", shown)
 			return nil
+		case isPart(entry.Name()):
+			g.app.warn("%s is what a fetch has left and is left out", shown)
+			return nil
 		}
 		info, err := entry.Info()
 		if errors.Is(err, fs.ErrNotExist) {

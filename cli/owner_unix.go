@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -19,21 +18,20 @@ func solelyOurs(info fs.FileInfo) bool {
 }
 
 // tryLock locks a file until unlock is called and the file is closed, by whomever it was
-// handed to as well; nil if somebody else has locked it.
-func tryLock(file *os.File) (unlock func(), err error) {
+// handed to as well, unless somebody else has locked it. On a file system without locks
+// it says that it has.
+func tryLock(file *os.File) (unlock func(), locked bool) {
 	fd := int(file.Fd())
-	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, unix.ENOLCK): // a file system without locks
-		return func() {}, nil
-	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EINTR):
-		return nil, nil
-	case err != nil:
-		return nil, os.NewSyscallError("flock", err)
+	switch unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) {
+	case nil:
+	case unix.EWOULDBLOCK, unix.EACCES, unix.EINTR: // EACCES by servers of files
+		return nil, false
+	default:
+		return func() {}, true
 	}
 	held, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
+	if err != nil { // no descriptor left: then it is locked until it is closed
+		return func() {}, true
 	}
-	return func() { _ = unix.Close(held) }, nil
+	return func() { _ = unix.Close(held) }, true
 }

@@ -36,8 +36,9 @@ func TestPartsOfOthersAreNotUsed(t *testing.T) {
 			target, err := openTarget(t.Context(), dir, true)
 			require.NoError(t, err)
 			defer target.close()
-			file, err := target.openPart("part")
+			file, err := target.openPart(t.Context(), "part")
 			require.NoError(t, err)
+			defer file.unlock()
 			had, err := os.ReadFile(part)
 			require.NoError(t, err)
 			if name == "an earlier try's" {
@@ -96,10 +97,11 @@ func TestSwappedLinksLeadNowhere(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		file, err := target.openPart(part)
+		file, err := target.openPart(t.Context(), part)
 		if err != nil {
 			return err
 		}
+		defer file.unlock()
 		_, err = file.WriteString("fetched")
 		require.NoError(t, err)
 		require.NoError(t, file.Close())

@@ -133,24 +133,34 @@ func partOf(local, content string) string {
 		of := sha256.Sum256([]byte(base + content)) // as others may begin with the same 200 bytes
 		base, content = strings.ToValidUTF8(base[:most], ""), hex.EncodeToString(of[:])
 	}
-	return dir + "." + base + "." + content[:min(16, len(content))] + ".dhtfs-part"
+	return dir + "." + base + "." + content[:min(16, len(content))] + partSuffix
 }
 
-// part is a temporary file that becomes a fetched one. Nobody else has it until unlock
-// is called, where the system has locks: else two that fetch the same content to the same
-// place would give a name to what the other still writes.
-type part struct {
+const partSuffix = ".dhtfs-part"
+
+// isPart reports whether a file's name is that of a temporary one.
+func isPart(base string) bool {
+	return strings.HasPrefix(base, ".") && strings.HasSuffix(base, partSuffix)
+}
+
+// partFile is a temporary file that becomes a fetched one. Until unlock is called no other
+// fetch writes, renames or removes it, where the system has locks: else two that fetch the
+// same content to the same place would give a name to what the other still writes.
+type partFile struct {
 	*os.File
 	at     string // its path, in the target
 	unlock func()
 }
 
 // partFor opens a temporary file for a content that goes to local: the one that every
-// attempt uses, or while others are at that, one of its own.
-func (t *target) partFor(local, content string) (*part, error) {
-	p, err := t.openPart(partOf(local, content))
+// attempt uses, or while another fetch has that, one of its own.
+func (t *target) partFor(ctx context.Context, local, content string) (*partFile, error) {
+	p, err := t.openPart(ctx, partOf(local, content))
 	if errors.Is(err, errPartInUse) {
-		p, err = t.openPart(partOf(local, rand.Text()))
+		p, err = t.openPart(ctx, partOf(local, rand.Text()))
+	}
+	if ctx.Err() != nil {
+		return p, err
 	}
 	return p, writing(err)
 }
@@ -161,73 +171,101 @@ var errPartInUse = errors.New("the temporary file is in use")
 
 // openPart opens a temporary file: a new one, or what an earlier attempt of this
 // user has left. Anything else there, such as a link or a file that somebody else
-// could go on changing, is removed. If others are at it that is errPartInUse.
-func (t *target) openPart(at string) (*part, error) {
+// could go on changing, is removed, if nobody has it locked.
+func (t *target) openPart(ctx context.Context, at string) (*partFile, error) {
 	const again = 3
 	for range again {
-		file, err := t.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			file, err = t.reopenPart(at)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if file == nil {
-			continue
-		}
-		unlock, err := lock(file)
-		if err != nil {
-			return nil, errors.Join(err, file.Close())
-		}
-		info, err := t.root.Lstat(at)
-		if err == nil && isFile(file, info) {
-			return &part{file, at, unlock}, nil
-		}
-		unlock() // it has its name by now, or is gone
-		if err := file.Close(); err != nil {
-			return nil, err
+		p, err := t.tryPart(ctx, at)
+		if p != nil || err != nil {
+			return p, err
 		}
 	}
 	return nil, errPartInUse
 }
 
-// reopenPart opens a temporary file that is there; nil when it is there no more.
-func (t *target) reopenPart(at string) (*os.File, error) {
+// tryPart is one attempt of openPart: nil when something was in the way, and is so no more.
+func (t *target) tryPart(ctx context.Context, at string) (*partFile, error) {
+	file, err := t.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	usable := err == nil
+	if errors.Is(err, fs.ErrExist) {
+		file, usable, err = t.reopenPart(at)
+	}
+	if file == nil || err != nil {
+		return nil, err
+	}
+	unlock, err := waitLock(ctx, file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	p := &partFile{file, at, unlock}
+	switch info, err := t.root.Lstat(at); {
+	case err != nil, !isFile(file, info): // who had the lock has given it its name, or removed it
+		return nil, p.drop()
+	case !usable || !solelyOurs(info):
+		err := t.root.Remove(at)
+		return nil, errors.Join(err, p.drop())
+	}
+	return p, nil
+}
+
+// reopenPart opens the file that is at the path of a temporary one; nil when there is
+// none any more. What is no file at all is removed. Somebody else's that cannot even be
+// read is in use.
+func (t *target) reopenPart(at string) (file *os.File, writable bool, err error) {
 	info, err := t.root.Lstat(at)
-	if err == nil && info.Mode().IsRegular() && solelyOurs(info) {
-		file, err := t.root.OpenFile(at, os.O_RDWR, 0)
-		if err == nil && isFile(file, info) {
-			return file, nil
-		}
-		if err == nil {
-			err = file.Close()
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-	}
-	if err == nil {
+	if err == nil && !info.Mode().IsRegular() {
 		err = t.root.Remove(at)
+		info = nil
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, false, nil
+	case err != nil || info == nil:
+		return nil, false, err
 	}
-	return nil, err
+	writable = true
+	file, err = t.root.OpenFile(at, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		writable = false
+		file, err = t.root.OpenFile(at, os.O_RDONLY, 0)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, false, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, false, errPartInUse
+	case err != nil:
+		return nil, false, err
+	case !isFile(file, info): // it was replaced in between
+		return nil, false, file.Close()
+	}
+	return file, writable, nil
+}
+
+// drop gives up a temporary file without having written to it.
+func (p *partFile) drop() error {
+	p.unlock()
+	return p.Close()
 }
 
 // lockWait is how long a temporary file's lock is waited for: the daemon may not have
 // noticed yet that the command which it wrote the file for has been killed.
 const lockWait = time.Second
 
-// lock locks a temporary file.
-func lock(file *os.File) (unlock func(), err error) {
-	for end := time.Now().Add(lockWait); ; time.Sleep(lockWait / 20) {
-		unlock, err := tryLock(file)
+// waitLock locks a temporary file. Where somebody else keeps it locked that is errPartInUse.
+func waitLock(ctx context.Context, file *os.File) (unlock func(), err error) {
+	for end := time.Now().Add(lockWait); ; {
+		unlock, locked := tryLock(file)
 		switch {
-		case unlock != nil || err != nil:
-			return unlock, err
+		case locked:
+			return unlock, nil
 		case time.Now().After(end):
 			return nil, errPartInUse
+		}
+		select {
+		case <-time.After(lockWait / 20):
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -268,10 +306,7 @@ func (t *target) publish(part, local string, overwrite bool) error {
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		if err = t.root.Link(part, local); err == nil {
-			if err = t.root.Remove(part); errors.Is(err, fs.ErrNotExist) { // another fetch found it with two names
-				err = nil
-			}
-			return writing(err)
+			return writing(t.root.Remove(part))
 		}
 	}
 	if err == nil {

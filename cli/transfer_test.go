@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -31,6 +33,7 @@ import (
 // fakeDaemon serves one file's content and takes stores, with mishaps.
 type fakeDaemon struct {
 	content []byte
+	mode    string                // of the file; empty: 0640
 	breakAt func(attempt int) int // how many bytes an attempt delivers; less than zero: all
 	refuse  func(attempt int) *api.Error
 	unread  bool   // a store is refused before its content is read
@@ -85,7 +88,7 @@ func (d *fakeDaemon) serveContent(w http.ResponseWriter, r *http.Request) {
 	d.mu.Unlock()
 	offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
 	sum := sha256.Sum256(d.content)
-	file := api.File{Name: "f", Size: int64(len(d.content)), SHA256: hex.EncodeToString(sum[:]), Mode: "0640", Confirmed: true,
+	file := api.File{Name: "f", Size: int64(len(d.content)), SHA256: hex.EncodeToString(sum[:]), Mode: cmp.Or(d.mode, "0640"), Confirmed: true,
 		Modified: time.Unix(1_000_000_000, 0).UTC()}
 	if d.sha256 != "" {
 		file.SHA256 = d.sha256
@@ -216,24 +219,63 @@ func TestAPartIsNotTheWhole(t *testing.T) {
 	assert.Equal(t, d.content[:5000], kept)
 }
 
-// Several commands that fetch a file to one place at once all end well, and none of them
-// writes in a file that another has finished.
+// Several commands that fetch a file to one place at once all end well, and with all of
+// it at its place; none of them writes in a file that another has finished.
 func TestFetchesOfOneFileToOnePlace(t *testing.T) {
 	const fetches = 6
 	for _, conflict := range []string{"fail", "overwrite"} {
-		d := &fakeDaemon{content: randomBytes(3 << 20), breakAt: func(int) int { return -1 }}
+		d := &fakeDaemon{content: randomBytes(3 << 20), breakAt: func(int) int { return -1 }, mode: "0664"}
 		dir := t.TempDir()
 		var g errgroup.Group
-		for range fetches {
+		for i := range fetches {
 			f := testFetcher(t, d, dir)
-			f.options.conflict = conflict
+			f.options.conflict, f.options.fsync = conflict, true
 			g.Go(func() error {
-				_, err := f.toFile(t.Context(), "f")
+				time.Sleep(time.Duration(i) * 4 * time.Millisecond)
+				if _, err := f.toFile(t.Context(), "f"); err != nil {
+					return err
+				}
+				there, err := os.ReadFile(filepath.Join(dir, "f"))
+				assert.True(t, bytes.Equal(d.content, there), "%s: %d bytes are there", conflict, len(there))
 				return err
 			})
 		}
 		require.NoError(t, g.Wait(), conflict)
-		onlyHolds(t, dir, "f", d.content)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Len(t, entries, 1, "nothing temporary is left")
+	}
+}
+
+// A temporary file that is finished, and has not got its name yet, is not taken by another
+// fetch, whatever its mode.
+func TestAFinishedPartIsNobodyElses(t *testing.T) {
+	for _, mode := range []os.FileMode{0o664, 0o640, 0o444} {
+		dir := t.TempDir()
+		first, second := testFetcher(t, &fakeDaemon{}, dir).target, testFetcher(t, &fakeDaemon{}, dir).target
+		one, err := first.partFor(t.Context(), "f", "0123456789abcdef")
+		require.NoError(t, err)
+		_, err = one.WriteString("all of it")
+		require.NoError(t, err)
+		require.NoError(t, one.Chmod(mode))
+		require.NoError(t, one.Close())
+		other, err := second.partFor(t.Context(), "f", "0123456789abcdef")
+		require.NoError(t, err)
+		_, err = other.WriteString("all")
+		require.NoError(t, err)
+		require.NoError(t, first.publish(one.at, "f", true))
+		one.unlock()
+		got, err := os.ReadFile(filepath.Join(dir, "f"))
+		require.NoError(t, err)
+		assert.Equal(t, "all of it", string(got), mode)
+		require.NoError(t, other.drop())
+
+		// What is left of one that was killed is taken up.
+		require.NoError(t, os.WriteFile(filepath.Join(dir, one.at), []byte("all"), 0o600))
+		again, err := second.partFor(t.Context(), "f", "0123456789abcdef")
+		require.NoError(t, err)
+		assert.Equal(t, one.at, again.at)
+		require.NoError(t, again.drop())
 	}
 }
 
@@ -267,17 +309,6 @@ func TestSmallFetchesOfOneFileToOnePlace(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, content, got)
 	}
-}
-
-// onlyHolds checks that a folder has one file, and what is in it.
-func onlyHolds(t *testing.T, dir, name string, content []byte) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Len(t, entries, 1, "nothing temporary is left")
-	got, err := os.ReadFile(filepath.Join(dir, name))
-	require.NoError(t, err)
-	require.Equal(t, content, got)
 }
 
 func TestFetchGoesOnWhereItBrokeOff(t *testing.T) {

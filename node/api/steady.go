@@ -23,11 +23,15 @@ type SteadyReader struct {
 // that is said to be empty and is not, as those of /proc, is an error with the ID "unsized".
 func NewSteadyReader(file *os.File, before fs.FileInfo, name string) (*SteadyReader, error) {
 	if before.Size() == 0 {
-		switch n, err := file.ReadAt(make([]byte, 1), 0); {
-		case n > 0:
-			return nil, unsized(name)
-		case !errors.Is(err, io.EOF):
+		n, err := file.ReadAt(make([]byte, 1), 0)
+		if n == 0 && !errors.Is(err, io.EOF) {
 			return nil, Reading(err)
+		}
+		if n > 0 {
+			if now, err := file.Stat(); err == nil && now.Size() > 0 {
+				return nil, changed(name)
+			}
+			return nil, unsized(name)
 		}
 	}
 	return &SteadyReader{file: file, before: before, name: name, left: before.Size()}, nil
