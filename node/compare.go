@@ -95,7 +95,9 @@ func (n *Node) onCompare(req compareRequest, from MachineID) (compareReply, erro
 
 // unsure reports whether this node may have had an arc, and does not say that it has all
 // of it: its disk has failed, or it doubts what it has there.
-func (n *Node) unsure(a arc) bool { return n.store.Degraded() != nil || n.doubts.anyIn(a) }
+func (n *Node) unsure(a arc) bool {
+	return n.store.Degraded() != nil || n.clock.mayBeAway() || n.doubts.anyIn(a)
+}
 
 // onRange lists an arc for a peer, page by page.
 func (n *Node) onRange(req rangeRequest) (rangeReply, error) {
