@@ -202,3 +202,10 @@ func (n *Node) SaysNotStored(name string) bool {
 	a, err := n.onRead(readRequest{Name: name})
 	return err == nil && a.Status == register.OK && a.Record == nil
 }
+
+// SaysWithout reports whether this node, asked to compare the whole ring, would pass for
+// one that never had any of it.
+func (n *Node) SaysWithout() bool {
+	reply, err := n.onCompare(compareRequest{Ranges: []rangeSum{{}}}, n.self())
+	return err == nil && !reply.Ranges[0].Claim && !reply.Ranges[0].Unsure
+}

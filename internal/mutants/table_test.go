@@ -98,7 +98,7 @@ var table = []mutant{
 	{
 		"who has promised takes no creation", "node/register/voter.go",
 		"r.Record != nil || !r.Promised.IsZero():", "r.Record != nil:",
-		"./node/register", "TestSimulateCreation",
+		"./node/register", "TestOnCreate",
 	},
 	{
 		"who may have missed a name takes no creation of it", "node/register/voter.go",
@@ -326,7 +326,7 @@ var table = []mutant{
 	},
 	{
 		"a small file is checked when it is read in one look", "filestore/install.go",
-		"sha256.Sum256(content) == sum { //", "sha256.Sum256(content) != Hash{} { //",
+		"sha256.Sum256(content) == sum { //", "sha256.Sum256(content) != (Hash{}) { //",
 		"./filestore", "TestReadSmall",
 	},
 	{

@@ -137,6 +137,38 @@ func TestOnAccept(t *testing.T) {
 	}
 }
 
+func TestOnCreate(t *testing.T) {
+	fast := filestore.Ballot{Counter: 3, Machine: id(1), Fast: true}
+	rec := filestore.Record{Name: registerName, Voters: voters(0, 1, 2)}
+	for _, test := range []struct {
+		name      string
+		register  filestore.Register
+		ballot    filestore.Ballot
+		knowledge register.Knowledge
+		holds     bool
+		want      register.Status
+	}{
+		{"a new name", filestore.Register{}, fast, register.Authoritative, true, register.OK},
+		{"promised to another", promised(2), fast, register.Authoritative, true, register.Outbid},
+		{"promised by a fast ballot", filestore.Register{Promised: fast}, fast, register.Authoritative, true, register.Outbid},
+		{"there is a record", holding(2, 2, voters(0, 1, 2)), fast, register.Authoritative, true, register.Outbid},
+		{"no fast ballot", filestore.Register{}, ballot(3), register.Authoritative, true, register.Outbid},
+		{"it may have missed the name", filestore.Register{}, fast, register.Ignorant, true, register.DontKnow},
+		{"without the content", filestore.Register{}, fast, register.Authoritative, false, register.NoContent},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := register.Accept{Ballot: test.ballot, View: view(rec.Voters, 0), Record: rec}
+			after, a := register.OnCreate(test.register, m, test.knowledge, test.holds)
+			assert.Equal(t, test.want, a.Status)
+			if test.want != register.OK {
+				assert.Equal(t, test.register, after)
+				return
+			}
+			assert.Equal(t, filestore.Register{Promised: fast, Accepted: fast, Record: &rec, Held: true}, after)
+		})
+	}
+}
+
 // A message that comes twice is answered alike, whatever was promised between.
 func TestOnAcceptRepeated(t *testing.T) {
 	for _, later := range []uint64{5, 9} {
