@@ -222,6 +222,44 @@ func TestTheMajorityWasAwayForLong(t *testing.T) {
 	})
 }
 
+// A machine that was away for long hears of it, and is cut off before it has asked about a
+// file that was deleted and whose other voters have been given up. That it is alone then
+// vouches for nothing.
+func TestNobodyVouchesForOneThatIsCutOff(t *testing.T) {
+	for _, heard := range []time.Duration{100 * time.Millisecond, 150 * time.Millisecond} {
+		ringtest.Test(t, ringtest.Options{Nodes: 7, Timing: monthsInMinutes, Delay: 5 * time.Millisecond}, func(t *testing.T, r *ringtest.Ring) {
+			name := apart(t, r, r.Members[0])
+			r.Store(r.Members[0], name, []byte("content"), node.StoreOptions{})
+			r.Whole(time.Minute)
+			time.Sleep(time.Minute)
+			voters := groupOf(t, r, name)
+			away := voters[0]
+			r.Crash(away)
+			r.Delete(r.Members[0], name)
+			for _, m := range voters[1:] { // one after the other: those who come to its group are told
+				r.Lose(m)
+				time.Sleep(time.Minute)
+				giveUp(t, r, m)
+				time.Sleep(3 * time.Minute)
+			}
+			time.Sleep(25 * time.Minute)
+			require.True(t, nobodyRemembers(t, r, name), "it is forgotten")
+			r.Start(away)
+			time.Sleep(heard)
+			var others []string
+			for _, m := range r.Others(away) {
+				others = append(others, m.Host)
+			}
+			r.Net.Partition([]string{away.Host}, others)
+			time.Sleep(10 * time.Minute)
+			r.Net.HealAll()
+			time.Sleep(5 * time.Minute)
+			assert.True(t, nobodyRemembers(t, r, name), "it came back")
+			assert.False(t, away.Has(name))
+		})
+	}
+}
+
 // A name was taken over from an older version while the voters with the newer one were
 // away for so long that they have doubts. What they have is no relic: it is the file.
 func TestWhatWasTakenOverMeanwhile(t *testing.T) {

@@ -259,7 +259,11 @@ func TestACopyThatWasAskedForDoesNotCome(t *testing.T) {
 			r.Net.SetBandwidth(r.Members[0].Host, second.Host, 200*kib)
 			r.Net.SetBandwidth(r.Members[0].Host, third.Host, 30*kib)
 			r.Net.SetBandwidth(second.Host, third.Host, 30*kib)
-			return func() {}
+			return func() { // so that no copy is under way when the ring is looked at
+				r.Net.SetBandwidth(r.Members[0].Host, third.Host, 0)
+				r.Net.SetBandwidth(second.Host, third.Host, 0)
+				r.Whole(5 * time.Minute)
+			}
 		}, 2 * time.Minute},
 		"a disk that hangs": {200 * kib, func(_ *ringtest.Ring, _, third *ringtest.Member) func() {
 			return third.Disk.Hang()
@@ -289,6 +293,7 @@ func TestACopyThatWasAskedForDoesNotCome(t *testing.T) {
 				require.NoError(t, err)
 				assert.True(t, f.Confirmed)
 				assert.True(t, bytes.Equal(content, there))
+				r.Acknowledged("file", content)
 			})
 		})
 	}

@@ -304,8 +304,8 @@ func (n *Node) takenAccountOf(ctx context.Context, f found, reg filestore.Regist
 
 // vouched reports whether a doubted record may count again although no majority
 // that does not doubt can tell: a voter without doubts has that very record; or
-// for doubtFor all its voters that have not gone for good and all of its present
-// group have been there, none of them knows that there is nothing, and too many
+// for doubtFor all its voters that have not gone for good and all that should be
+// have been there, none of them knows that there is nothing, and too many
 // doubt, as when all tables were lost at once.
 func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
 	if reg.Accepted.IsZero() || len(reg.Record.Voters.New) == 0 {
@@ -316,7 +316,7 @@ func (n *Node) vouched(ctx context.Context, reg filestore.Register) bool {
 		return false
 	}
 	voters := slices.DeleteFunc(reg.Record.Voters.All(), n.members.gone)
-	for _, m := range machinesOf(p.group()) {
+	for _, m := range n.target(p, chord.KeyOf(reg.Record.Name), nil) { // those that are not alive as well
 		if !slices.Contains(voters, m) {
 			voters = append(voters, m)
 		}

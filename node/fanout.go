@@ -213,8 +213,11 @@ func (f *fanout) offer(b *branch, c transfer.Chunk) bool {
 func (f *fanout) patienceWith(b *branch) time.Duration {
 	failed := f.failed()
 	without := func(m MachineID) bool { return m != b.machine && failed[m] == nil }
-	if f.wanted(without) || !f.enough(without) {
+	switch {
+	case !f.enough(without):
 		return stallLimit
+	case f.wanted(without):
+		return min(stallLimit, sealLimit(f.size)-b.held)
 	}
 	return min(stallLimit, holdFirst+time.Since(f.begun)/2-b.held)
 }
@@ -264,11 +267,17 @@ func (f *fanout) abort() {
 	}
 }
 
+// sealLimit is how long making a content durable may take; size is less than zero if it
+// is not known.
+func sealLimit(size int64) time.Duration {
+	return sealTimeout + time.Duration(max(0, size)/obtainRate)*time.Second
+}
+
 // seal ends the content and waits until it is durable at all branches, or at enough of
 // them and the others are slow; those that were asked for it waits for as long as for
 // those that it takes.
 func (f *fanout) seal(ctx context.Context, rec filestore.Record) error {
-	limit := time.NewTimer(sealTimeout + time.Duration(rec.Size/obtainRate)*time.Second)
+	limit := time.NewTimer(sealLimit(rec.Size))
 	defer limit.Stop()
 	for _, b := range f.branches {
 		if !b.left {
