@@ -42,6 +42,7 @@ type fetchResult struct {
 	resumed  int64  // that were there already
 	verified bool
 	from     []string
+	ownPart  string // a temporary file that nobody else goes on with, if one is left
 }
 
 // sum is a SHA-256 that can be compared with a record's.
@@ -111,18 +112,22 @@ func (l *localWriter) Write(p []byte) (int, error) {
 func (f *fetcher) toFile(ctx context.Context, name string) (fetchResult, error) {
 	var got fetchResult
 	var expected sync.Once
+	own := rand.Text()
 	err := retry(ctx, f.options.retry, f.report.again(name), func(int) error {
 		var err error
-		got, err = f.attempt(ctx, name, &expected)
+		got, err = f.attempt(ctx, name, own, &expected)
 		return err
 	})
+	if got.ownPart != "" {
+		_ = f.target.root.Remove(got.ownPart)
+	}
 	return got, err
 }
 
 // attempt is one try of toFile. It leaves its temporary file behind only when
-// the next try can go on with it. The first one that knows the file's length
-// tells the progress.
-func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once) (fetchResult, error) {
+// the next try can go on with it: its own only for this fetch, which has to remove it.
+// The first one that knows the file's length tells the progress.
+func (f *fetcher) attempt(ctx context.Context, name, own string, expected *sync.Once) (fetchResult, error) {
 	content, err := f.open(ctx, name)
 	if err != nil {
 		return fetchResult{}, err
@@ -143,9 +148,9 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	expected.Do(func() { f.progress.expect(content.Length) })
 	kept := content.File.SHA256
 	if f.options.partial() { // not the file of one who fetches all of it
-		kept = rand.Text()
+		kept = own
 	}
-	part, err := f.target.partFor(ctx, local, kept)
+	part, err := f.target.partFor(ctx, local, kept, own)
 	if err != nil {
 		return got, err
 	}
@@ -163,8 +168,11 @@ func (f *fetcher) attempt(ctx context.Context, name string, expected *sync.Once)
 	if !goesOn && f.cameMeanwhile(f.target, local, &got) {
 		err = nil
 	}
-	if !goesOn || part.at != partOf(local, content.File.SHA256) {
+	switch {
+	case !goesOn:
 		_ = f.target.root.Remove(part.at)
+	case part.at == partOf(local, own):
+		got.ownPart = part.at
 	}
 	return got, err
 }

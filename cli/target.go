@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dhtfs/dhtfs/node/api"
@@ -153,11 +153,11 @@ type partFile struct {
 }
 
 // partFor opens a temporary file for a content that goes to local: the one that every
-// attempt uses, or while another fetch has that, one of its own.
-func (t *target) partFor(ctx context.Context, local, content string) (*partFile, error) {
+// fetch of it goes on with, or while another has that, this one's own.
+func (t *target) partFor(ctx context.Context, local, content, own string) (*partFile, error) {
 	p, err := t.openPart(ctx, partOf(local, content))
 	if errors.Is(err, errPartInUse) {
-		p, err = t.openPart(ctx, partOf(local, rand.Text()))
+		p, err = t.openPart(ctx, partOf(local, own))
 	}
 	if ctx.Err() != nil {
 		return p, err
@@ -171,7 +171,7 @@ var errPartInUse = errors.New("the temporary file is in use")
 
 // openPart opens a temporary file: a new one, or what an earlier attempt of this
 // user has left. Anything else there, such as a link or a file that somebody else
-// could go on changing, is removed, if nobody has it locked.
+// could go on changing, is removed, if nobody has it locked and it can be.
 func (t *target) openPart(ctx context.Context, at string) (*partFile, error) {
 	const again = 3
 	for range again {
@@ -186,7 +186,7 @@ func (t *target) openPart(ctx context.Context, at string) (*partFile, error) {
 // tryPart is one attempt of openPart: nil when something was in the way, and is so no more.
 func (t *target) tryPart(ctx context.Context, at string) (*partFile, error) {
 	file, err := t.root.OpenFile(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	usable := err == nil
+	created, usable := err == nil, false
 	if errors.Is(err, fs.ErrExist) {
 		file, usable, err = t.reopenPart(at)
 	}
@@ -201,8 +201,8 @@ func (t *target) tryPart(ctx context.Context, at string) (*partFile, error) {
 	switch info, err := t.root.Lstat(at); {
 	case err != nil, !isFile(file, info): // who had the lock has given it its name, or removed it
 		return nil, p.drop()
-	case !usable || !solelyOurs(info):
-		err := t.root.Remove(at)
+	case !created && (!usable || !solelyOurs(info)):
+		err := t.clear(at)
 		return nil, errors.Join(err, p.drop())
 	}
 	return p, nil
@@ -213,21 +213,19 @@ func (t *target) tryPart(ctx context.Context, at string) (*partFile, error) {
 // read is in use.
 func (t *target) reopenPart(at string) (file *os.File, writable bool, err error) {
 	info, err := t.root.Lstat(at)
-	if err == nil && !info.Mode().IsRegular() {
-		err = t.root.Remove(at)
-		info = nil
-	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, false, nil
-	case err != nil || info == nil:
+	case err != nil:
 		return nil, false, err
+	case !info.Mode().IsRegular():
+		return nil, false, t.clear(at)
 	}
 	writable = true
 	file, err = t.root.OpenFile(at, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrPermission) {
 		writable = false
-		file, err = t.root.OpenFile(at, os.O_RDONLY, 0)
+		file, err = t.root.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may have become a pipe
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -240,6 +238,15 @@ func (t *target) reopenPart(at string) (file *os.File, writable bool, err error)
 		return nil, false, file.Close()
 	}
 	return file, writable, nil
+}
+
+// clear removes what is in a temporary file's way. What may not be removed, as in another
+// user's sticky folder, stays in use.
+func (t *target) clear(at string) error {
+	if err := t.root.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errPartInUse
+	}
+	return nil
 }
 
 // drop gives up a temporary file without having written to it.

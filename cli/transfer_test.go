@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -253,13 +254,13 @@ func TestAFinishedPartIsNobodyElses(t *testing.T) {
 	for _, mode := range []os.FileMode{0o664, 0o640, 0o444} {
 		dir := t.TempDir()
 		first, second := testFetcher(t, &fakeDaemon{}, dir).target, testFetcher(t, &fakeDaemon{}, dir).target
-		one, err := first.partFor(t.Context(), "f", "0123456789abcdef")
+		one, err := first.partFor(t.Context(), "f", "0123456789abcdef", rand.Text())
 		require.NoError(t, err)
 		_, err = one.WriteString("all of it")
 		require.NoError(t, err)
 		require.NoError(t, one.Chmod(mode))
 		require.NoError(t, one.Close())
-		other, err := second.partFor(t.Context(), "f", "0123456789abcdef")
+		other, err := second.partFor(t.Context(), "f", "0123456789abcdef", rand.Text())
 		require.NoError(t, err)
 		_, err = other.WriteString("all")
 		require.NoError(t, err)
@@ -272,10 +273,49 @@ func TestAFinishedPartIsNobodyElses(t *testing.T) {
 
 		// What is left of one that was killed is taken up.
 		require.NoError(t, os.WriteFile(filepath.Join(dir, one.at), []byte("all"), 0o600))
-		again, err := second.partFor(t.Context(), "f", "0123456789abcdef")
+		again, err := second.partFor(t.Context(), "f", "0123456789abcdef", rand.Text())
 		require.NoError(t, err)
 		assert.Equal(t, one.at, again.at)
 		require.NoError(t, again.drop())
+	}
+}
+
+// While another fetch has the usual temporary file, or something that cannot be removed is
+// in its place, this one goes on with its own where the ring breaks off, and leaves none.
+func TestAFetchWithAPartOfItsOwn(t *testing.T) {
+	for _, way := range []string{"another fetch", "a folder"} {
+		d := &fakeDaemon{content: randomBytes(3 << 20), breakAt: func(attempt int) int {
+			if attempt < 2 {
+				return 1 << 20
+			}
+			return -1
+		}}
+		dir := t.TempDir()
+		f := testFetcher(t, d, dir)
+		sum := sha256.Sum256(d.content)
+		usual := partOf("f", hex.EncodeToString(sum[:]))
+		if way == "a folder" {
+			require.NoError(t, os.MkdirAll(filepath.Join(dir, usual, "in"), 0o700))
+		} else {
+			held, err := f.target.openPart(t.Context(), usual)
+			require.NoError(t, err)
+			defer func() { assert.NoError(t, held.drop()) }()
+		}
+		got, err := f.toFile(t.Context(), "f")
+		require.NoError(t, err, way)
+		assert.Positive(t, got.resumed, way)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Len(t, entries, 2, way)
+
+		require.NoError(t, os.Remove(filepath.Join(dir, "f")))
+		d.breakAt = func(int) int { return 1 << 19 }
+		f.options.retry = 0
+		_, err = f.toFile(t.Context(), "f")
+		require.Error(t, err)
+		entries, err = os.ReadDir(dir)
+		require.NoError(t, err)
+		assert.Len(t, entries, 1, "%s: nothing of its own is left", way)
 	}
 }
 
